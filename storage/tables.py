@@ -1,0 +1,350 @@
+"""The tables of the engine as SQLAlchemy models: what a row of each means, and which index serves whom.
+
+The truth about the schema is told twice, here and in `migrations/versions/`; a test compares the two in the
+server's own catalog. The hot path (claim, commit, sweep) does not use these classes: it has named SQL in `sql/`.
+
+Three things hold for all of it:
+
+* ids are UUIDv7 made in Python, so that order of id is order of time (`events` is partitioned by it);
+* payloads are `json`, not `jsonb`: they are stored as they came, keep the character U+0000, and cost no parsing;
+* a status is text with a CHECK, because an enum cannot lose a value in a migration that keeps old code running.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+RUN_STATUSES = ("pending", "running", "paused", "completed", "failed", "cancelled")
+ACTIVE_RUN_STATUSES = ("pending", "running", "paused")
+STOP_REASONS = ("cancelled", "failed", "deadline", "interrupted")
+ON_BUSY = ("reject", "queue", "interrupt")
+STEP_STATUSES = ("succeeded", "failed", "retrying", "waiting")
+EFFECT_KINDS = ("idempotent", "at_most_once")
+EFFECT_STATUSES = ("intended", "done", "unknown")
+
+
+def _one_of(column: str, values: tuple[str, ...], table: str) -> CheckConstraint:
+    """The CHECK that a text column holds one of `values`."""
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=f"{table}_{column}_check")
+
+
+class Base(DeclarativeBase):
+    """What all tables share: a Python type stands for the same column type everywhere."""
+
+    type_annotation_map = {
+        str: Text(),
+        datetime: DateTime(timezone=True),
+        bytes: LargeBinary(),
+        dict[str, Any]: JSON(none_as_null=True),
+        list[str]: ARRAY(Text()),
+        Any: JSON(none_as_null=True),
+    }
+
+
+class Tenant(Base):
+    """Who owns rows. Every other row of a tenant carries its id and is seen by nobody else."""
+
+    __tablename__ = "tenants"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class ApiKey(Base):
+    """A key that opens the API for one tenant. Only its HMAC is kept; `prefix` is what a person recognises it by."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant_id: Mapped[UUID] = mapped_column(ForeignKey("tenants.id"), index=True)
+    name: Mapped[str]
+    prefix: Mapped[str]
+    hash: Mapped[bytes] = mapped_column(unique=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class Session(Base):
+    """A conversation of a user; one run at a time may change it."""
+
+    __tablename__ = "sessions"
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[str | None]
+    status: Mapped[str] = mapped_column(server_default=text("'active'"))
+    data: Mapped[Any | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Turn(Base):
+    """One message of a session. A run that is repeated cannot add its turn twice (`turns_once`)."""
+
+    __tablename__ = "turns"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "session_id"], ["sessions.tenant_id", "sessions.id"], ondelete="CASCADE"),
+        UniqueConstraint("tenant_id", "session_id", "run_id", "role", name="turns_once"),
+    )
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    session_id: Mapped[str] = mapped_column(primary_key=True)
+    no: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    run_id: Mapped[UUID | None]
+    role: Mapped[str]
+    content: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Run(Base):
+    """One durable run of a chain. `seq` is its newest event, `done` the number of its checkpoints.
+
+    No index holds `seq` or `done`, and a page keeps room: a commit then writes the new row version beside the old
+    one and touches no index (a HOT update).
+    """
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        _one_of("status", RUN_STATUSES, "runs"),
+        _one_of("stop", STOP_REASONS, "runs"),
+        _one_of("on_busy", ON_BUSY, "runs"),
+        # the same request again finds its run
+        UniqueConstraint("tenant_id", "idem_key", name="runs_idempotency"),
+        # one run at a time may change a session, a paused one included
+        Index(
+            "runs_session_busy",
+            "tenant_id",
+            "session_id",
+            unique=True,
+            postgresql_where=text("status IN ('running', 'paused')"),
+        ),
+        # the list of runs, newest first
+        Index("runs_newest", "tenant_id", "created_at", "id"),
+        # the runs of a session: its history, and the next one in its queue
+        Index(
+            "runs_of_session",
+            "tenant_id",
+            "session_id",
+            "created_at",
+            postgresql_where=text("session_id IS NOT NULL"),
+        ),
+        # dead letters
+        Index("runs_failed", "tenant_id", "finished_at", postgresql_where=text("status = 'failed'")),
+        # the sweep: active runs, deadlines, stops
+        Index("runs_active", "status", postgresql_where=text("status IN ('pending', 'running', 'paused')")),
+        Index(
+            "runs_deadline",
+            "deadline_at",
+            postgresql_where=text("deadline_at IS NOT NULL AND status IN ('pending', 'running', 'paused')"),
+        ),
+        Index(
+            "runs_stopping",
+            "stop_at",
+            postgresql_where=text("stop IS NOT NULL AND status IN ('pending', 'running', 'paused')"),
+        ),
+        {
+            "postgresql_with": {
+                "fillfactor": 70,
+                "autovacuum_vacuum_scale_factor": 0.02,
+                "autovacuum_vacuum_threshold": 1000,
+            }
+        },
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant_id: Mapped[UUID]
+    chain: Mapped[str]
+    chain_version: Mapped[str]
+    status: Mapped[str] = mapped_column(server_default=text("'pending'"))
+    stop: Mapped[str | None]
+    stop_at: Mapped[datetime | None]
+    seq: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    done: Mapped[int] = mapped_column(server_default=text("0"))
+    resumes: Mapped[int] = mapped_column(server_default=text("0"))
+    session_id: Mapped[str | None]
+    on_busy: Mapped[str] = mapped_column(server_default=text("'reject'"))
+    agent_id: Mapped[str | None]
+    user_id: Mapped[str | None]
+    parent_run_id: Mapped[UUID | None]
+    fork_after: Mapped[str | None]
+    idem_key: Mapped[str | None]
+    idem_hash: Mapped[bytes | None]
+    priority: Mapped[int] = mapped_column(server_default=text("0"))
+    deadline_at: Mapped[datetime | None]
+    trace_id: Mapped[str]
+    traceparent: Mapped[str | None]
+    input: Mapped[Any] = mapped_column(JSON(), nullable=False)
+    facts: Mapped[Any | None]
+    output: Mapped[Any | None]
+    output_ref: Mapped[str | None]
+    error: Mapped[Any | None]
+    pause: Mapped[Any | None]
+    degraded_reason: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class Worker(Base):
+    """A worker process that says it is alive until `alive_until`, and holds the advisory lock `lock_key` meanwhile."""
+
+    __tablename__ = "workers"
+    __table_args__ = ({"postgresql_with": {"fillfactor": 20}},)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    lock_key: Mapped[int] = mapped_column(BigInteger)
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    alive_until: Mapped[datetime]
+
+
+class Segment(Base):
+    """A straight line of at most 8 planned steps; the one at `pos` is queued or runs, under the lease `token`.
+
+    A claim and a commit change only columns without an index (HOT); opening, closing and delaying touch the one index.
+    """
+
+    __tablename__ = "segments"
+    __table_args__ = (
+        Index("segments_due", "due_at", postgresql_where=text("open")),
+        {
+            "postgresql_with": {
+                "fillfactor": 50,
+                "autovacuum_vacuum_scale_factor": 0.02,
+                "autovacuum_vacuum_threshold": 2000,
+            }
+        },
+    )
+
+    run_id: Mapped[UUID] = mapped_column(primary_key=True)
+    no: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    tenant_id: Mapped[UUID]
+    keys: Mapped[list[str]]
+    nodes: Mapped[list[str]]
+    pos: Mapped[int] = mapped_column(server_default=text("0"))
+    attempt: Mapped[int] = mapped_column(server_default=text("1"))
+    open: Mapped[bool] = mapped_column(server_default=text("true"))
+    queue: Mapped[str]
+    due_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    sent_at: Mapped[datetime | None]
+    sends: Mapped[int] = mapped_column(server_default=text("0"))
+    token: Mapped[UUID | None]
+    worker: Mapped[UUID | None]
+    claimed_at: Mapped[datetime | None]
+    deadline_at: Mapped[datetime | None]
+    opened_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Step(Base):
+    """A step that ended or waits. A succeeded one is a checkpoint: `version` is its place, `output` its delta."""
+
+    __tablename__ = "steps"
+    __table_args__ = (
+        _one_of("status", STEP_STATUSES, "steps"),
+        # the sweep: waits and delayed retries whose time has come
+        Index("steps_due", "due_at", postgresql_where=text("status = 'waiting' AND due_at IS NOT NULL")),
+    )
+
+    run_id: Mapped[UUID] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    tenant_id: Mapped[UUID]
+    node: Mapped[str]
+    segment: Mapped[int | None]
+    attempt: Mapped[int] = mapped_column(server_default=text("1"))
+    failures: Mapped[int] = mapped_column(server_default=text("0"))
+    losses: Mapped[int] = mapped_column(server_default=text("0"))
+    status: Mapped[str]
+    version: Mapped[int | None]
+    output: Mapped[Any | None]
+    output_ref: Mapped[str | None]
+    sha256: Mapped[str | None]
+    facts: Mapped[Any | None]
+    error: Mapped[Any | None]
+    pause: Mapped[Any | None]
+    answer: Mapped[Any | None]
+    due_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class Effect(Base):
+    """One thing done to the outside world, in a ledger. `key` is made of run, step and name, never of the attempt."""
+
+    __tablename__ = "effects"
+    __table_args__ = (
+        _one_of("kind", EFFECT_KINDS, "effects"),
+        _one_of("status", EFFECT_STATUSES, "effects"),
+        UniqueConstraint("run_id", "step", "name", name="effects_of_run"),
+        {"postgresql_with": {"fillfactor": 80}},
+    )
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    run_id: Mapped[UUID]
+    tenant_id: Mapped[UUID]
+    step: Mapped[str]
+    attempt: Mapped[int]
+    name: Mapped[str]
+    kind: Mapped[str]
+    status: Mapped[str]
+    request_hash: Mapped[str]
+    result: Mapped[Any | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+
+
+class Event(Base):
+    """What happened to a run, numbered 1, 2, 3, ... without a gap. Partitioned by month of the run's id."""
+
+    __tablename__ = "events"
+    __table_args__ = ({"postgresql_partition_by": "RANGE (run_id)"},)
+
+    run_id: Mapped[UUID] = mapped_column(primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    tenant_id: Mapped[UUID]
+    type: Mapped[str]
+    step: Mapped[str | None]
+    node: Mapped[str | None]
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    data: Mapped[Any | None]
+
+
+class Broker(Base):
+    """The one row that says which memory of the broker we trust: a marker that Redis must hold too."""
+
+    __tablename__ = "broker"
+    __table_args__ = (CheckConstraint("id = 1", name="broker_one_row"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, server_default=text("1"))
+    marker: Mapped[str]
+
+
+class Slot(Base):
+    """A time at which a schedule fired. The row is unique, so two beats fire once."""
+
+    __tablename__ = "slots"
+
+    schedule: Mapped[str] = mapped_column(primary_key=True)
+    fire_at: Mapped[datetime] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
