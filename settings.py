@@ -1,0 +1,178 @@
+"""Every setting, typed and validated: the only file that reads the environment.
+
+    from settings import settings
+    settings().database_url
+
+A value comes from the environment, else from a `.env` file in the working directory, else from `<data-dir>/env` (which
+`manage.py up` writes, so that commands typed by hand find its servers), else from the default below. An unknown
+`BATON_*` name or a wrong value stops the program: `SettingsError` names the key and suggests the nearest one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+
+class SettingsError(Exception):
+    """The configuration has names or values that are wrong; the message has one line for each."""
+
+
+class Setting(NamedTuple):
+    """One setting as `manage.py settings` shows it; `value` is masked where it is secret."""
+
+    name: str
+    value: str
+    source: str
+    default: str
+    meaning: str
+
+
+def _field(default: Any, meaning: str, *, env: str | None = None, secret: bool = False, **limits: Any) -> Any:
+    """A field whose environment name is BATON_<FIELD>, or `env` where the contract gives it another."""
+    return Field(default, description=meaning, json_schema_extra={"env": env, "secret": secret}, **limits)
+
+
+class Settings(BaseModel):
+    """The validated settings, frozen. Sizes are in bytes and times in seconds, as the names say."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    database_url: str = _field(
+        "", "owner of the PostgreSQL database, for migrations; empty: embedded", env="DATABASE_URL", secret=True
+    )
+    database_app_url: str = _field("", "the same database as the role that web and nodes use", secret=True)
+    database_keeper_url: str = _field("", "the same database as the role of keepers and live viewers", secret=True)
+    redis_url: str = _field("", "the broker; empty: embedded", env="REDIS_URL", secret=True)
+    port: int = _field(8080, "port of the web process", env="PORT", ge=1, le=65535)
+    data_dir: Path = _field(Path(".baton"), "folder of embedded servers, keys, logs and blobs")
+    models: Path | None = _field(None, "the models file (YAML)")
+    secret: SecretStr = _field(
+        SecretStr(""),
+        "signs messages and API keys, the same on every host; `up` makes one in the data dir",
+        secret=True,
+    )
+    blob_url: str = _field("", "where outputs over the inline limit go, any fsspec URL; empty: <data-dir>/blobs")
+    chains: str = _field("", "a Python package with chains and nodes of your own")
+    retention_days: int = _field(30, "finished runs, their events and blobs go after so many days", ge=1)
+    probe_effect_url: str = _field("", "where probe nodes post their effect; empty: nowhere", env="PROBE_EFFECT_URL")
+    worker_alive_seconds: float = _field(8.0, "a worker that did not renew for so long is dead", ge=1)
+    sweep_seconds: float = _field(1.0, "pause between two sweeps of a worker's keeper", gt=0)
+    resend_after_seconds: float = _field(2.0, "age at which a message that nobody took is doubted", gt=0)
+    stop_grace_seconds: float = _field(10.0, "a stopped run waits so long for its running nodes", ge=0)
+    drain_seconds: float = _field(20.0, "a stopping worker waits so long for its nodes, then gives leases back", ge=0)
+    worker_threads: int = _field(8, "threads of one worker process", ge=1, le=256)
+    task_events: bool = _field(True, "send Celery task events, which Flower shows")
+    send_timeout_seconds: float = _field(2.0, "socket timeout of a send to the broker", gt=0)
+    max_body_bytes: int = _field(8 * 1024 * 1024, "largest HTTP request body", ge=1024)
+    max_output_inline_bytes: int = _field(65536, "a larger node output goes to the blob store", ge=0)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _field("INFO", "least severe log line written")
+    log_format: Literal["json", "console"] = _field("json", "log lines for machines or for people")
+    fault_points: str = _field("", "tests only: instructions at which a worker kills itself")
+    llm_fallback_enabled: bool = _field(
+        True, "degrade to the rule-level writer where no able model answers", env="LLM_FALLBACK_ENABLED"
+    )
+    ollama_url: str = _field("http://127.0.0.1:11434", "an Ollama server, used when it runs", env="OLLAMA_HOST")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _derive(cls, values: dict[str, Any]) -> dict[str, Any]:
+        values["data_dir"] = Path(values.get("data_dir") or ".baton").expanduser().absolute()
+        values["blob_url"] = values.get("blob_url") or f"file://{values['data_dir']}/blobs"
+        if ollama := values.get("ollama_url"):
+            values["ollama_url"] = ollama if "://" in ollama else f"http://{ollama}"
+        return values
+
+
+def _extra(field: str) -> dict[str, Any]:
+    extra = Settings.model_fields[field].json_schema_extra
+    assert isinstance(extra, dict)
+    return extra
+
+
+def env_name(field: str) -> str:
+    """The environment name of a field of Settings."""
+    return _extra(field)["env"] or f"BATON_{field.upper()}"
+
+
+ENV_NAMES: dict[str, str] = {env_name(field): field for field in Settings.model_fields}
+
+
+def _file(path: Path) -> dict[str, str]:
+    return {name: value for name, value in dotenv_values(path, interpolate=False).items() if value}
+
+
+def _sources(*, with_data_dir: bool) -> list[tuple[str, Mapping[str, str]]]:
+    """The places a value may come from, the strongest first."""
+    found: list[tuple[str, Mapping[str, str]]] = [("environment", os.environ), (".env", _file(Path(".env")))]
+    if with_data_dir:
+        data_dir = next((place["BATON_DATA_DIR"] for _, place in found if place.get("BATON_DATA_DIR")), ".baton")
+        path = Path(data_dir).expanduser() / "env"
+        if os.access(path, os.R_OK):
+            found.append((str(path), _file(path)))
+    return found
+
+
+def _complain(sources: list[tuple[str, Mapping[str, str]]]) -> list[str]:
+    """One line for every BATON_* name that we do not know."""
+    lines = []
+    for source, values in sources:
+        for name in sorted(values):
+            if name.startswith("BATON_") and name not in ENV_NAMES:
+                near = difflib.get_close_matches(name, ENV_NAMES, n=1, cutoff=0.5)
+                lines.append(f"unknown setting {name} ({source})" + (f", did you mean {near[0]}?" if near else ""))
+    return lines
+
+
+def load(*, with_data_dir: bool = True) -> tuple[Settings, dict[str, str]]:
+    """Read and validate everything anew: the settings, and by field the source of each that is not a default.
+
+    with_data_dir: also read `<data-dir>/env`; `up` does not, it writes it. Raises SettingsError.
+    """
+    sources = _sources(with_data_dir=with_data_dir)
+    complaints = _complain(sources)
+    values: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    for source, place in sources:
+        for name, field in ENV_NAMES.items():
+            if field not in values and place.get(name):
+                values[field], origin[field] = place[name], source
+    try:
+        loaded = Settings(**values)
+    except ValidationError as error:
+        complaints += [f"{env_name(str(wrong['loc'][0]))}: {wrong['msg']}" for wrong in error.errors()]
+    if complaints:
+        raise SettingsError("\n".join(complaints))
+    return loaded, origin
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once. Raises SettingsError."""
+    return load()[0]
+
+
+def reload() -> Settings:
+    """Read the environment again (tests change it)."""
+    settings.cache_clear()
+    return settings()
+
+
+def described() -> list[Setting]:
+    """Every setting with its value, source, default and meaning; secrets are masked. Raises SettingsError."""
+    loaded, origin = load()
+    rows = []
+    for field, about in Settings.model_fields.items():
+        value = getattr(loaded, field)
+        plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+        shown = "" if plain in (None, "") else "********" if _extra(field)["secret"] else str(plain)
+        default = "" if _extra(field)["secret"] or about.default is None else str(about.default)
+        rows.append(Setting(env_name(field), shown, origin.get(field, "default"), default, about.description or ""))
+    return rows

@@ -1,0 +1,1 @@
+"""Postgres and Redis from Python wheels, for machines that have neither."""
