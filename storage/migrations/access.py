@@ -84,8 +84,6 @@ def rules(owner: str, app: str, keeper: str) -> list[str]:
         own = f"{column} = {CURRENT_TENANT}"
         for name, role, condition in (("owner", owner, "true"), ("app", app, own), ("keeper", keeper, "true")):
             statements.append(f"DROP POLICY IF EXISTS {name} ON {table}")
-            statements.append(
-                f"CREATE POLICY {name} ON {table} TO {role} USING ({condition}) WITH CHECK ({condition})"
-            )
+            statements.append(f"CREATE POLICY {name} ON {table} TO {role} USING ({condition}) WITH CHECK ({condition})")
     statements += [f"GRANT EXECUTE ON FUNCTION {function} TO {keeper}" for function in KEEPER_FUNCTIONS]
     return statements
