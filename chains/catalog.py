@@ -15,9 +15,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from types import ModuleType
 
-from pydantic import ValidationError
-
-from chains.definition import Chain, DefinitionError, FactsView, Part, Step, places
+from chains.definition import Chain
+from chains.parts import DefinitionError, FactsView, Part, Step, places
 from errors import UnknownChain, UnknownVersion
 
 BUILT_IN = ("chains.probe", "chains.script")
@@ -69,17 +68,17 @@ def definition(name: str, version: str, input_facts: FactsView) -> Part:
     return chain.body or _built(chain, json.dumps(dict(input_facts), sort_keys=True))
 
 
-def missing_nodes(node_names: Collection[str]) -> list[str]:
-    """Names of nodes that some chain uses and nobody has, with the chains: the boot check.
+def missing_nodes(node_names: Collection[str]) -> dict[str, list[str]]:
+    """The boot check: names of nodes that chains use and nobody has, each with those chains.
 
     A chain that is built from its input is looked at as built from the input's defaults, where it has them.
     """
     missing: dict[str, list[str]] = {}
     for versions in catalog().values():
         for chain in versions.values():
-            for node in sorted(_nodes(chain) - set(node_names)):
+            for node in sorted(_nodes(chain).difference(node_names)):
                 missing.setdefault(node, []).append(f"{chain.name} {chain.version}")
-    return [f"{node} (chain {', '.join(chains)})" for node, chains in sorted(missing.items())]
+    return missing
 
 
 def clear() -> None:

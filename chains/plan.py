@@ -19,19 +19,8 @@ from itertools import takewhile
 from types import MappingProxyType
 from typing import Any, TypeAlias, TypeVar
 
-from chains.definition import (
-    Branch,
-    Each,
-    FactsView,
-    Gate,
-    Parallel,
-    Part,
-    Repeat,
-    Sequence,
-    Step,
-    pattern,
-    places,
-)
+from chains.parts import Branch, Each, FactsView, Gate, Parallel, Part, Repeat, Sequence, Step, places
+from chains.paths import pattern
 from errors import BatonError
 
 MAX_LINE = 8
@@ -113,7 +102,7 @@ Facts: TypeAlias = ChainMap[str, Any]  # the innermost map holds what this stran
 class _Strand:
     """What runs in one straight order: the line found so far, and whether anything may still join it."""
 
-    __slots__ = ("facts", "line", "closed")
+    __slots__ = ("closed", "facts", "line")
 
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
@@ -252,7 +241,9 @@ def ends(part: Repeat, place: str, facts: Facts) -> bool:
 
 def question(part: Gate, prefix: str, facts: Facts) -> str:
     """What a gate asks, in words."""
-    return part.question if isinstance(part.question, str) else str(_ask(part.question, facts, f"question of {prefix + part.key!r}"))
+    if isinstance(part.question, str):
+        return part.question
+    return str(_ask(part.question, facts, f"question of {prefix + part.key!r}"))
 
 
 def _ask(condition: Callable[[FactsView], Answer], facts: Facts, where: str) -> Answer:
