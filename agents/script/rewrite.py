@@ -1,0 +1,73 @@
+"""Node `script.rewrite`: mend what the quality check found.
+
+First round: words with a lawful substitute are replaced, and what has none goes with its sentence. Second round: a
+model's text that still fails gives way to the rule-level writer, and the run says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agents.script.brief import SOURCES, brief_from
+from agents.script.check_quality import newest_draft
+from agents.script.rule_writer import Part
+from agents.script.rules import SENTENCE, Finding
+from agents.script.writer import by_rules, written
+from node import Context, node
+
+WHOLE_TEXT = {"length", "subject", "language"}  # findings that no single sentence causes
+
+
+@node("script.rewrite", reads=(*SOURCES, "write", "rewrite", "check_quality"), timeout_seconds=120)
+def rewrite(state: Mapping[str, Any], ctx: Context) -> dict[str, Any]:
+    """What `script.write` returns, with {"round": 1|2, "changes": [{"rule", "before", "after"}]}."""
+    brief, draft = brief_from(state), newest_draft(state)
+    findings = [finding for finding in state["check_quality"]["findings"] if finding["severity"] == "error"]
+    this_round = int(draft.get("round", 0)) + 1
+    hopeless = any(finding["rule"] in WHOLE_TEXT for finding in findings)
+    if draft["writer"] == "model" and ctx.models.may_fall_back and (this_round > 1 or hopeless):
+        rules = ", ".join(sorted({finding["rule"] for finding in findings}))
+        taken_over = by_rules(brief, ctx, f"the model's text failed the quality check ({rules}): rule-level writer")
+        return {**taken_over, "round": this_round, "changes": []}
+    parts, changes = mend(draft["parts"], findings)
+    return {
+        **written(brief, parts, writer=draft["writer"], model=draft["model"]),
+        "round": this_round,
+        "changes": changes,
+    }
+
+
+def mend(parts: Sequence[Part], findings: Sequence[Finding]) -> tuple[list[Part], list[dict[str, Any]]]:
+    """The parts with every finding replaced, or its sentence dropped, and the list of what changed."""
+    mended: list[Part] = []
+    changes: list[dict[str, Any]] = []
+    start = 0
+    for part in parts:
+        end = start + len(part["text"])
+        inside = [f for f in findings if f["rule"] not in WHOLE_TEXT and start <= f["start"] < end]
+        text = mend_text(part["text"], start, inside, changes)
+        if text.strip():
+            mended.append(Part(kind=part["kind"], text=text.strip()))
+        start = end + 1  # the line break between parts
+    return mended, changes
+
+
+def mend_text(text: str, offset: int, findings: Sequence[Finding], changes: list[dict[str, Any]]) -> str:
+    """One part's text, sentence by sentence; `offset` is where the part starts in the script."""
+    kept = ""
+    for match in SENTENCE.finditer(text):
+        sentence = match.group()
+        inside = [f for f in findings if match.start() <= f["start"] - offset < match.end()]
+        after = sentence
+        for found in sorted(inside, key=lambda f: -f["start"]):
+            at = found["start"] - offset - match.start()
+            instead = found["instead"]
+            after = "" if instead is None else after[:at] + instead + after[at + found["end"] - found["start"] :]
+            if not after:
+                break
+        if inside:
+            rules = ", ".join(sorted({f["rule"] for f in inside}))
+            changes.append({"rule": rules, "before": sentence.strip(), "after": after.strip()})
+        kept += after
+    return kept

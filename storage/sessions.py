@@ -1,0 +1,145 @@
+"""Sessions and their turns: what a conversation knows, and what was said in it.
+
+A session in public is one flat JSON object: {"session_id", "user_id", "status", "created_at", "updated_at"} and the
+fields that its maker gave (influencer_name, category, ...); its detail has "turns" as well.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import func, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+
+from errors import FieldError, InvalidInput, NotFound
+from storage import postgres
+from storage.tables import Session, Turn
+
+Json = Any
+ROLES = ("user", "assistant")
+
+
+def create(
+    tenant_id: UUID | str, data: Mapping[str, Json], user_id: str | None = None, session_id: str | None = None
+) -> dict[str, Json]:
+    """Make a session with these fields and return it; an id that exists already returns the session that has it."""
+    new_id = session_id or str(uuid4())
+    values = {"tenant_id": UUID(str(tenant_id)), "id": new_id, "user_id": user_id, "data": dict(data)}
+    with postgres.session(UUID(str(tenant_id))) as db:
+        db.execute(insert(Session).values(**values).on_conflict_do_nothing())
+        return public(db.get_one(Session, (values["tenant_id"], new_id)))
+
+
+def ensure(tenant_id: UUID | str, session_id: str) -> dict[str, Json]:
+    """The session of this id, made empty where there was none."""
+    tenant = UUID(str(tenant_id))
+    with postgres.session(tenant) as db:
+        found = db.get(Session, (tenant, session_id))
+        if found is not None:
+            return public(found)
+    return create(tenant, {}, session_id=session_id)
+
+
+def get(tenant_id: UUID | str, session_id: str, turns_limit: int = 50) -> dict[str, Json]:
+    """The session with its last turns, oldest first. NotFound where this tenant has none of this id."""
+    tenant = UUID(str(tenant_id))
+    with postgres.session(tenant) as db:
+        found = db.get(Session, (tenant, session_id))
+        if found is None:
+            raise NotFound(f"there is no session {session_id}")
+        shape = public(found)
+    return {**shape, "turns": turns(tenant, session_id, turns_limit)}
+
+
+def list_page(tenant_id: UUID | str, limit: int = 50, cursor: str | None = None) -> dict[str, Json]:
+    """{"items": [sessions, newest first], "next_cursor": str|None}. InvalidInput for a cursor that is none of ours."""
+    tenant = UUID(str(tenant_id))
+    query = select(Session).where(Session.tenant_id == tenant)
+    if cursor:
+        query = query.where(tuple_(Session.created_at, Session.id) < decoded(cursor))
+    query = query.order_by(Session.created_at.desc(), Session.id.desc()).limit(limit + 1)
+    with postgres.session(tenant) as db:
+        rows = list(db.scalars(query))
+    more = len(rows) > limit
+    return {
+        "items": [public(row) for row in rows[:limit]],
+        "next_cursor": encoded(rows[limit - 1]) if more else None,
+    }
+
+
+def turns(tenant_id: UUID | str, session_id: str, limit: int = 50) -> list[dict[str, Json]]:
+    """The last `limit` turns, oldest first: [{"no", "run_id", "role", "content", "created_at"}]."""
+    tenant = UUID(str(tenant_id))
+    query = select(Turn).where(Turn.tenant_id == tenant, Turn.session_id == session_id)
+    with postgres.session(tenant) as db:
+        newest_first = list(db.scalars(query.order_by(Turn.no.desc()).limit(limit)))
+    return [
+        {
+            "no": turn.no,
+            "run_id": str(turn.run_id) if turn.run_id else None,
+            "role": turn.role,
+            "content": turn.content,
+            "created_at": rfc3339(turn.created_at),
+        }
+        for turn in reversed(newest_first)
+    ]
+
+
+def append_turn(tenant_id: UUID | str, session_id: str, *, run_id: UUID | str, role: str, content: str) -> int:
+    """Add a turn and return its number; the same run's turn of the same role is added once, whatever the retries.
+
+    role: "user" or "assistant". NotFound where this tenant has no such session.
+    """
+    tenant, run = UUID(str(tenant_id)), UUID(str(run_id))
+    if role not in ROLES:
+        raise ValueError(f"role is {role!r}, not one of {ROLES}")
+    of_session = (Turn.tenant_id == tenant, Turn.session_id == session_id)
+    with postgres.session(tenant) as db:
+        # The session's row is the lock under which its turns are numbered.
+        if db.get(Session, (tenant, session_id), with_for_update=True) is None:
+            raise NotFound(f"there is no session {session_id}")
+        there = db.scalar(select(Turn.no).where(*of_session, Turn.run_id == run, Turn.role == role))
+        if there is not None:
+            return there
+        number = int(db.scalar(select(func.coalesce(func.max(Turn.no), 0)).where(*of_session)) or 0) + 1
+        db.add(Turn(tenant_id=tenant, session_id=session_id, no=number, run_id=run, role=role, content=content))
+        db.execute(
+            update(Session).where(Session.tenant_id == tenant, Session.id == session_id).values(updated_at=func.now())
+        )
+        return number
+
+
+def public(row: Session) -> dict[str, Json]:
+    """A session as clients see it; a field of its maker never hides one of ours."""
+    return {
+        **(row.data or {}),
+        "session_id": row.id,
+        "user_id": row.user_id,
+        "status": row.status,
+        "created_at": rfc3339(row.created_at),
+        "updated_at": rfc3339(row.updated_at),
+    }
+
+
+def rfc3339(at: datetime) -> str:
+    """A time in UTC as RFC 3339 with microseconds."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def encoded(row: Session) -> str:
+    """The cursor of the page that follows this session."""
+    return base64.urlsafe_b64encode(f"{row.created_at.isoformat()}|{row.id}".encode()).decode()
+
+
+def decoded(cursor: str) -> tuple[datetime, str]:
+    """The place that a cursor names."""
+    try:
+        at, _, session_id = base64.urlsafe_b64decode(cursor.encode()).decode().partition("|")
+        return datetime.fromisoformat(at), session_id
+    except (binascii.Error, ValueError) as wrong:
+        raise InvalidInput(errors=[FieldError(field="cursor", message="is none that a page gave")]) from wrong

@@ -1,0 +1,77 @@
+"""A Context and a model door for node tests: they record what a node did, and nothing stands behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from node import Stopped
+
+
+@dataclass
+class FakeModel:
+    """A model as `Models.able` names it."""
+
+    name: str = "fake"
+    languages: tuple[str, ...] = ("en",)
+    weak: bool = False
+
+
+@dataclass
+class FakeModels:
+    """The gateway's door with scripted answers: each call takes the next one; an exception is raised."""
+
+    answers: list[Any] = field(default_factory=list)
+    languages: tuple[str, ...] = ()
+    may_fall_back: bool = True
+    calls: list[Any] = field(default_factory=list)
+
+    def able(self, language: str, capability: str = "chat") -> FakeModel | None:
+        return FakeModel(languages=self.languages) if language in self.languages else None
+
+    def stream(self, messages: Sequence[Any], **options: Any) -> Iterator[str]:
+        self.calls.append((messages, options))
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        yield from (answer[i : i + 8] for i in range(0, len(answer), 8))
+
+
+@dataclass
+class FakeContext:
+    """What the engine would tell a node; `tokens`, `events` and `degraded` hold what the node said."""
+
+    tenant_id: str = field(default_factory=lambda: str(uuid4()))
+    run_id: str = "0199aaaa-0000-7000-8000-000000000001"
+    session_id: str | None = None
+    user_id: str | None = None
+    trace_id: str = "0" * 32
+    step: str = "write"
+    attempt: int = 1
+    answer: Any = None
+    models: Any = field(default_factory=FakeModels)
+    cancelled: bool = False
+    tokens: list[str] = field(default_factory=list)
+    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    degraded: list[str] = field(default_factory=list)
+
+    def check(self) -> None:
+        if self.cancelled:
+            raise Stopped
+
+    def seconds_left(self) -> float:
+        return 60.0
+
+    def token(self, text: str) -> None:
+        self.tokens.append(text)
+
+    def emit(self, type: str, **data: Any) -> None:
+        self.events.append((type, data))
+
+    def degrade(self, reason: str) -> None:
+        self.degraded.append(reason)
+
+    def effect(self, name: str, kind: Any, request: Any, call: Callable[[str], Any]) -> Any:
+        return call(name)
