@@ -35,6 +35,7 @@ from chains.parts import (
     DefinitionError,
     Each,
     FactsView,
+    Gate,
     Json,
     Parallel,
     Part,
@@ -62,9 +63,11 @@ __all__ = [
     "Chain",
     "DefinitionError",
     "FactsView",
+    "Gate",
     "Json",
     "Part",
     "Results",
+    "Step",
     "StepResult",
     "branch",
     "each",
@@ -182,10 +185,13 @@ class Chain:
 def _field_error(error: ErrorDetails, given: Json, known: Iterable[str]) -> FieldError:
     path, value, missing = ["input"], given, error["type"] == "missing"
     for part in error["loc"]:  # of pydantic's path take what is in the input, and not the names of its own types
-        if not (isinstance(value, Mapping) and (part in value or missing)) and not isinstance(value, list):
+        if isinstance(value, Mapping) and (part in value or missing):
+            value = value.get(part)
+        elif isinstance(value, list) and isinstance(part, int):
+            value = value[part]
+        else:
             break
         path.append(str(part))
-        value = None if missing and isinstance(value, Mapping) and part not in value else value[part]
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         near = difflib.get_close_matches(path[-1], list(known), 1)

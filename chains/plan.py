@@ -185,8 +185,7 @@ class _Walk:
         items = [strand.facts.new_child() for _ in range(size(part, prefix, strand.facts))]
         ended = [self.item(part, f"{prefix}{part.label}[{index}]", facts) for index, facts in enumerate(items)]
         strand.closed = not all(ended)
-        for name in part.names:
-            strand.facts[name] = tuple(facts.maps[0].get(name) for facts in items)
+        join_items(part, strand.facts, items)
 
     def item(self, part: Each, place: str, facts: Facts) -> bool:
         if part.plain is None:
@@ -232,6 +231,12 @@ def size(part: Each, prefix: str, facts: Facts) -> int:
     if not 0 <= number <= MAX_ITEMS:
         raise PlanError(f"{where} gave {number} items: it must be between 0 and {MAX_ITEMS}")
     return number
+
+
+def join_items(part: Each, facts: Facts, items: list[Facts]) -> None:
+    """Put what the items found into the facts: a tuple by index under each name, None where an item has none."""
+    for name in part.names:
+        facts[name] = tuple(inner.maps[0].get(name) for inner in items)
 
 
 def ends(part: Repeat, place: str, facts: Facts) -> bool:
