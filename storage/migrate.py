@@ -101,7 +101,7 @@ def _refuse_old_server(connection: Connection) -> None:
 
 
 def _ensure_role(connection: Connection, role: str, url: str) -> None:
-    """Make a missing role, set the password where the URL's is refused, refuse a role that stands above the policies."""
+    """Make a missing role, set a password that the server refuses, refuse a role that stands above the policies."""
     for _ in range(3):
         row = connection.execute(
             text("SELECT rolsuper OR rolbypassrls AS above, rolcanlogin FROM pg_roles WHERE rolname = :role"),

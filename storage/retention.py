@@ -1,0 +1,124 @@
+"""What goes after the retention time: finished runs with all that belongs to them; and the partitions of events.
+
+`run_once` deletes runs that finished `retention_days` ago or earlier (failed ones too: by then nobody resumes them), in
+batches of one transaction each, oldest first, and drops the months in which no run is left. Pending, running and paused
+runs stay for ever, and so does a run whose idempotency key is younger than 7 days: a replay must find it.
+`make_partitions` makes the months to come. Both run as the keeper, several at once do no harm, each call is bounded.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from psycopg2.errors import LockNotAvailable
+from sqlalchemy import delete, func, or_, select
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from settings import settings
+from storage import blobs
+from storage.postgres import keeper_session
+from storage.tables import Effect, Event, Run, Segment, Slot, Step, uuid7_floor
+
+log = logging.getLogger(__name__)
+
+FINISHED = ("completed", "failed", "cancelled")
+IDEMPOTENCY_KEYS_LIVE = timedelta(days=7)
+SLOTS_LIVE = timedelta(days=7)
+BATCH_RUNS = 200
+MONTHS_AHEAD = 3
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What one call removed. `more`: it stopped at its bound, so call again soon."""
+
+    runs: int
+    partitions: tuple[str, ...]
+    more: bool
+
+
+def run_once(now: datetime, *, max_runs: int = 5_000) -> Removed:
+    """Remove what is older than the retention time at `now` (aware), at most `max_runs` runs.
+
+    A run whose blobs cannot be deleted stays, is logged, and is tried again by the next call.
+    """
+    removed, after = 0, UUID(int=0)
+    while removed < max_runs:
+        with keeper_session() as session:
+            batch = _expired(session, now, after, min(BATCH_RUNS, max_runs - removed))
+            if not batch:
+                break
+            after = batch[-1][0]
+            removed += _remove(session, [found for found in batch if _blobs_deleted(*found)])
+    with keeper_session() as session:
+        session.execute(delete(Slot).where(Slot.fire_at < now - SLOTS_LIVE))
+    partitions = _drop_partitions(now)
+    return Removed(removed, partitions, more=removed >= max_runs)
+
+
+def make_partitions(months_ahead: int = MONTHS_AHEAD) -> tuple[str, ...]:
+    """Make the partitions of events for this month and the next ones; the names of the new ones.
+
+    Rows that fell into the default partition meanwhile move to their month. Raises OperationalError when other
+    statements hold the table for 2 s; the next call does it.
+    """
+    with keeper_session() as session:
+        return tuple(session.scalar(select(func.baton_make_partitions(months_ahead))) or ())
+
+
+def _expired(session: Session, now: datetime, after: UUID, limit: int) -> list[tuple[UUID, UUID]]:
+    """The oldest expired runs behind `after` as (run, tenant), locked, so that a resume cannot revive them meanwhile.
+
+    A run cannot have finished before its id was made: the primary key alone finds all that is old enough.
+    """
+    cutoff = now - timedelta(days=settings().retention_days)
+    rows = session.execute(
+        select(Run.id, Run.tenant_id)
+        .where(
+            Run.id > after,
+            Run.id < uuid7_floor(cutoff),
+            Run.status.in_(FINISHED),
+            Run.finished_at < cutoff,
+            or_(Run.idem_key.is_(None), Run.created_at < now - IDEMPOTENCY_KEYS_LIVE),
+        )
+        .order_by(Run.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return [(run_id, tenant_id) for run_id, tenant_id in rows]
+
+
+def _blobs_deleted(run_id: UUID, tenant_id: UUID) -> bool:
+    """Delete a run's blobs, before its row: what has no row any more nobody would ever find."""
+    try:
+        blobs.delete_run(tenant_id, run_id)
+    except Exception:  # whatever a file system raises: this run waits, the others go on
+        log.exception("retention: the blobs of run %s cannot be deleted", run_id)
+        return False
+    return True
+
+
+def _remove(session: Session, runs: list[tuple[UUID, UUID]]) -> int:
+    """Delete runs and their rows in every table."""
+    ids = [run_id for run_id, _ in runs]
+    for table in (Event, Effect, Step, Segment):
+        session.execute(delete(table).where(table.run_id.in_(ids)))
+    session.execute(delete(Run).where(Run.id.in_(ids)))
+    return len(ids)
+
+
+def _drop_partitions(now: datetime) -> tuple[str, ...]:
+    """Drop the months that are over and empty of runs; none when other statements hold the table for 2 s."""
+    before = now - timedelta(days=settings().retention_days)
+    try:
+        with keeper_session() as session:
+            return tuple(session.scalar(select(func.baton_drop_partitions(before))) or ())
+    except OperationalError as error:
+        if not isinstance(error.orig, LockNotAvailable):
+            raise
+        log.info("retention: events are in use, no month dropped this time")
+        return ()
