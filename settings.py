@@ -68,6 +68,7 @@ class Settings(BaseModel):
     resend_after_seconds: float = _field(2.0, "age at which a message that nobody took is doubted", gt=0)
     stop_grace_seconds: float = _field(10.0, "a stopped run waits so long for its running nodes", ge=0)
     drain_seconds: float = _field(20.0, "a stopping worker waits so long for its nodes, then gives leases back", ge=0)
+    database_pool_size: int = _field(8, "connections of one process and role that are kept open", ge=1, le=500)
     worker_threads: int = _field(8, "threads of one worker process", ge=1, le=256)
     task_events: bool = _field(True, "send Celery task events, which Flower shows")
     send_timeout_seconds: float = _field(2.0, "socket timeout of a send to the broker", gt=0)
@@ -113,11 +114,17 @@ def _sources(*, with_data_dir: bool) -> list[tuple[str, Mapping[str, str]]]:
     """The places a value may come from, the strongest first."""
     found: list[tuple[str, Mapping[str, str]]] = [("environment", os.environ), (".env", _file(Path(".env")))]
     if with_data_dir:
-        data_dir = next((place["BATON_DATA_DIR"] for _, place in found if place.get("BATON_DATA_DIR")), ".baton")
-        path = Path(data_dir).expanduser() / "env"
+        path = data_dir() / "env"
         if os.access(path, os.R_OK):
             found.append((str(path), _file(path)))
     return found
+
+
+def data_dir() -> Path:
+    """The data dir alone, so that `ps` answers whatever else is wrong with the configuration."""
+    places = [place for _, place in _sources(with_data_dir=False)]
+    found = next((place["BATON_DATA_DIR"] for place in places if place.get("BATON_DATA_DIR")), ".baton")
+    return Path(found).expanduser().absolute()
 
 
 def _complain(sources: list[tuple[str, Mapping[str, str]]]) -> list[str]:

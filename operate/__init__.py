@@ -1,0 +1,1 @@
+"""What the operator's commands do: start and watch every process, find a running instance, show its runs."""

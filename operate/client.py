@@ -1,0 +1,94 @@
+"""The HTTP API of the instance in the data dir, as commands need it: address and key found, errors in one line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from operate.instance import Instance
+from settings import data_dir
+
+if TYPE_CHECKING:
+    import requests
+
+CONNECT_SECONDS, READ_SECONDS = 3.0, 70.0
+
+
+class ClientError(Exception):
+    """The instance is not there or refused; the message says what it answered."""
+
+
+class Client:
+    """Calls of one instance's API as its default tenant. Every method raises ClientError."""
+
+    def __init__(self, instance: Instance | None = None) -> None:
+        self.instance = instance or Instance(data_dir())
+        port = next((row["port"] for row in self.instance.running() if row["name"] == "web"), None)
+        if port is None:
+            raise ClientError(f"nothing runs in {self.instance.folder}: start it with `python manage.py up`")
+        self.base_url = f"http://127.0.0.1:{port}"
+        try:
+            self.api_key = (self.instance.folder / "api_key").read_text().strip()
+        except OSError as error:
+            raise ClientError(f"no API key: {error}") from None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of a call."""
+        return {"Authorization": f"Bearer {self.api_key}"}
+
+    def call(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
+        """One call below /api/v1; the parsed answer."""
+        answer = self._send(method, path, body, query, {})
+        return answer.json() if answer.content else None
+
+    def follow(self, run_id: str, after: int = 0) -> Iterator[dict[str, Any]]:
+        """The run's events as they come, ending with the run's last; tokens come as `{"type": "token", ...}`."""
+        answer = self._send(
+            "GET", f"/runs/{run_id}/events", None, {"after": after}, {"Accept": "text/event-stream"}, stream=True
+        )
+        kind, data = "", []
+        for raw in answer.iter_lines(chunk_size=1):
+            line = raw.decode()
+            if line.startswith("event:"):
+                kind = line[6:].strip()
+            elif line.startswith("data:"):
+                data.append(line[5:].strip())
+            elif not line and data:
+                event = json.loads("\n".join(data))
+                yield event if isinstance(event, dict) and "type" in event else {"type": kind, "data": event}
+                kind, data = "", []
+
+    def _send(
+        self, method: str, path: str, body: Any, query: dict[str, Any], headers: dict[str, str], *, stream: bool = False
+    ) -> requests.Response:
+        import requests
+
+        try:
+            with requests.Session() as session:
+                session.trust_env = False  # no proxy stands between us and this machine
+                answer = session.request(
+                    method,
+                    f"{self.base_url}/api/v1{path}",
+                    json=body,
+                    params={name: value for name, value in query.items() if value is not None},
+                    headers={**self.headers, **headers},
+                    timeout=(CONNECT_SECONDS, READ_SECONDS),
+                    stream=stream,
+                )
+        except requests.RequestException as error:
+            raise ClientError(f"{self.base_url} does not answer: {error}") from None
+        if answer.status_code >= 400:
+            raise ClientError(_problem(answer))
+        return answer
+
+
+def _problem(answer: requests.Response) -> str:
+    """A refusal in one line."""
+    try:
+        told = answer.json()
+    except ValueError:
+        return f"{answer.status_code} {answer.text[:200]}"
+    fields = "".join(f"; {wrong['field']}: {wrong['message']}" for wrong in told.get("errors") or [])
+    return f"{answer.status_code} {told.get('code', '')}: {told.get('detail') or told.get('title')}{fields}"
