@@ -1,0 +1,1 @@
+"""Every model behind one door (`gateway.models.Models`): nodes name what they need, never a provider."""
