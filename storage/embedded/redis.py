@@ -76,7 +76,7 @@ def prepare(data_dir: Path, port: int | None = None, password: str | None = None
         "appendfsync everysec",
         'save ""',
         "maxmemory-policy noeviction",
-        "loglevel notice",
+        "loglevel warning",
     ]
     for name, text in (
         ("redis.conf", "\n".join(lines) + "\n"),
