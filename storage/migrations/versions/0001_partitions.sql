@@ -9,35 +9,51 @@ AS $$
     SELECT (lpad(to_hex(floor(extract(epoch FROM moment) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
 $$;
 
--- Makes the partition of this month and of `months_ahead` more; returns the names of the new ones.
--- Rows of such a month that fell into the default partition meanwhile move to their place.
+-- The name of a month's partition.
+CREATE FUNCTION baton_partition_name(month date) RETURNS text
+    LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$ SELECT 'events_' || to_char(month, 'YYYY_MM') $$;
+
+-- Makes the partition of the month that begins on this day; rows of it that fell into the default partition move in.
+-- False: it was there. Built beside the table and attached: commits to other months go on meanwhile.
+CREATE FUNCTION baton_make_partition(month date) RETURNS boolean
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s'
+AS $$
+DECLARE
+    part text := public.baton_partition_name(month);
+    low  uuid := public.baton_uuid_floor(month::timestamp AT TIME ZONE 'UTC');
+    high uuid := public.baton_uuid_floor((month + interval '1 month') AT TIME ZONE 'UTC');
+BEGIN
+    IF to_regclass('public.' || part) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('CREATE TABLE public.%I (LIKE public.events INCLUDING ALL)', part);
+    PERFORM public.baton_close_partition(part);
+    LOCK TABLE public.events_default IN ACCESS EXCLUSIVE MODE;
+    EXECUTE format(
+        'WITH moved AS (DELETE FROM public.events_default WHERE run_id >= %L AND run_id < %L RETURNING *)
+         INSERT INTO public.%I SELECT * FROM moved', low, high, part);
+    EXECUTE format('ALTER TABLE public.events ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)', part, low, high);
+    RETURN true;
+END
+$$;
+
+-- Makes the partitions of this month and of `months_ahead` more; returns the names of the new ones.
 CREATE FUNCTION baton_make_partitions(months_ahead integer) RETURNS text[]
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s'
 AS $$
 DECLARE
-    first_month timestamp := date_trunc('month', now() AT TIME ZONE 'UTC');
-    made        text[] := '{}';
-    month       timestamp;
-    part        text;
-    low         uuid;
-    high        uuid;
+    this_month date := date_trunc('month', now() AT TIME ZONE 'UTC');
+    made       text[] := '{}';
+    month      date;
 BEGIN
     -- two upkeepers at once: the second waits, then finds them made
     PERFORM pg_advisory_xact_lock(hashtext('baton_partitions'));
     FOR ahead IN 0 .. least(greatest(months_ahead, 0), 120) LOOP
-        month := first_month + make_interval(months => ahead);
-        part := 'events_' || to_char(month, 'YYYY_MM');
-        CONTINUE WHEN to_regclass('public.' || part) IS NOT NULL;
-        low := public.baton_uuid_floor(month AT TIME ZONE 'UTC');
-        high := public.baton_uuid_floor((month + interval '1 month') AT TIME ZONE 'UTC');
-        EXECUTE format('CREATE TABLE public.%I (LIKE public.events INCLUDING ALL)', part);
-        PERFORM public.baton_close_partition(part);
-        LOCK TABLE public.events_default IN ACCESS EXCLUSIVE MODE;
-        EXECUTE format(
-            'WITH moved AS (DELETE FROM public.events_default WHERE run_id >= %L AND run_id < %L RETURNING *)
-             INSERT INTO public.%I SELECT * FROM moved', low, high, part);
-        EXECUTE format('ALTER TABLE public.events ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)', part, low, high);
-        made := made || part;
+        month := this_month + make_interval(months => ahead);
+        IF public.baton_make_partition(month) THEN
+            made := made || public.baton_partition_name(month);
+        END IF;
     END LOOP;
     RETURN made;
 END
@@ -49,11 +65,10 @@ CREATE FUNCTION baton_drop_partitions(before timestamptz) RETURNS text[]
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s'
 AS $$
 DECLARE
-    dropped text[] := '{}';
-    part    text;
-    month   timestamp;
-    low     uuid;
-    high    uuid;
+    dropped   text[] := '{}';
+    part      text;
+    month     date;
+    month_end timestamptz;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('baton_partitions'));
     FOR part IN
@@ -62,10 +77,12 @@ BEGIN
         WHERE inhparent = 'public.events'::regclass AND child.relname ~ '^events_\d{4}_\d{2}$' ORDER BY 1
     LOOP
         month := to_date(right(part, 7), 'YYYY_MM');
-        CONTINUE WHEN (month + interval '1 month') AT TIME ZONE 'UTC' > before;
-        low := public.baton_uuid_floor(month AT TIME ZONE 'UTC');
-        high := public.baton_uuid_floor((month + interval '1 month') AT TIME ZONE 'UTC');
-        CONTINUE WHEN EXISTS (SELECT FROM public.runs WHERE id >= low AND id < high);
+        month_end := (month + interval '1 month') AT TIME ZONE 'UTC';
+        CONTINUE WHEN month_end > before;
+        CONTINUE WHEN EXISTS (
+            SELECT FROM public.runs
+            WHERE id >= public.baton_uuid_floor(month::timestamp AT TIME ZONE 'UTC')
+                AND id < public.baton_uuid_floor(month_end));
         EXECUTE format('DROP TABLE public.%I', part);
         dropped := dropped || part;
     END LOOP;
@@ -84,8 +101,8 @@ BEGIN
 END
 $$;
 
-REVOKE ALL ON FUNCTION baton_uuid_floor(timestamptz), baton_make_partitions(integer), baton_drop_partitions(timestamptz),
-    baton_close_partition(text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION baton_uuid_floor(timestamptz), baton_partition_name(date), baton_make_partition(date),
+    baton_make_partitions(integer), baton_drop_partitions(timestamptz), baton_close_partition(text) FROM PUBLIC;
 
 CREATE TABLE events_default PARTITION OF events DEFAULT;
 SELECT public.baton_close_partition('events_default');
