@@ -36,7 +36,7 @@ PIP_TO_UV = {
 
 def main(args: list[str]) -> int:
     """Install what is missing; exit code 0 when everything is there."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - the system may have an older one
         print(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}", file=sys.stderr)
         return 1
     os.chdir(ROOT)  # relative paths from here on: the folder's own name may have spaces

@@ -45,11 +45,11 @@ class PostgresError(Exception):
 
 @dataclass(frozen=True)
 class Account:
-    """The operating-system user that the server runs as; `may_pass`: it needs leave to pass through folders of root."""
+    """The user that the server runs as; `capability`: what it needs to pass through folders that only root may enter."""
 
     uid: int
     gid: int
-    may_pass: bool
+    capability: int | None
 
 
 @dataclass(frozen=True)
@@ -149,9 +149,10 @@ def takes_connections(folder: Path) -> bool:
 
 
 def end_earlier_life(folder: Path) -> None:
-    """End every Postgres process that still works in this folder, and drop its pid file.
+    """End every Postgres process that still works in this folder.
 
-    Postgres itself cannot tell whether the pid in that file was given to somebody else meanwhile; we can.
+    The server itself looks after a pid file whose process is gone; that the pid was given to somebody else meanwhile,
+    it cannot tell, and we can.
     """
     pid_file = folder / "postmaster.pid"
     try:
@@ -162,7 +163,8 @@ def end_earlier_life(folder: Path) -> None:
     if postmaster in there or (postmaster and not Path("/proc/self").exists()):
         processes.end([postmaster], signal.SIGINT, patience_seconds=10)
     processes.end(processes.living_in(folder, "postgres"), signal.SIGQUIT, patience_seconds=5)
-    pid_file.unlink(missing_ok=True)
+    if processes.start_time(postmaster) is not None:  # a stranger: the pid was given out again
+        pid_file.unlink(missing_ok=True)
 
 
 def _make_cluster(base: Path, folder: Path, account: Account | None) -> None:
@@ -239,13 +241,28 @@ def _account(base: Path) -> Account | None:
         found = names.get("postgres") or names.get("nobody")
         uid, gid = (found.pw_uid, found.pw_gid) if found else (65534, 65534)
     places = [*folder.parents, *Path(binary("postgres")).resolve().parents]
-    closed = any(not place.stat().st_mode & 0o001 for place in places if place.exists())
-    return Account(uid, gid, closed)
+    closed = [place for place in places if place.exists() and not place.stat().st_mode & 0o001]
+    return Account(uid, gid, _passing_capability(closed[0]) if closed else None)
 
 
-_CAP_DAC_READ_SEARCH = 2
+_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 1, 2
 _PR_SET_KEEPCAPS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 8, 47, 2
 _LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def _passing_capability(closed: Path) -> int:
+    """The least capability of ours that lets another user pass `closed`: containers often have only the second."""
+    status = Path("/proc/self/status")
+    ours = (
+        next((line for line in status.read_text().splitlines() if line.startswith("CapPrm")), "")
+        if status.exists()
+        else ""
+    )
+    held = int(ours.partition(":")[2] or "0", 16)
+    for capability in (_CAP_DAC_READ_SEARCH, _CAP_DAC_OVERRIDE):
+        if held >> capability & 1:
+            return capability
+    raise PostgresError(f"Postgres does not run as root, and another user may not enter {closed}: use another folder")
 
 
 def become(account: Account) -> None:
@@ -254,15 +271,15 @@ def become(account: Account) -> None:
     Where its way leads through folders that only root may enter (a checkout under /root), it keeps the one
     capability to read past permissions, and no other.
     """
-    if account.may_pass:
+    if account.capability is not None:
         _LIBC.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
     os.setgroups([])
     os.setgid(account.gid)
     os.setuid(account.uid)
     os.chdir("/")
-    if account.may_pass:
-        bit = 1 << _CAP_DAC_READ_SEARCH
+    if account.capability is not None:
+        bit = 1 << account.capability
         head = (ctypes.c_uint32 * 2)(0x20080522, 0)
         data = (ctypes.c_uint32 * 6)(bit, bit, bit, 0, 0, 0)
         _LIBC.capset(ctypes.byref(head), ctypes.byref(data))
-        _LIBC.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_DAC_READ_SEARCH, 0, 0)
+        _LIBC.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, account.capability, 0, 0)

@@ -40,9 +40,16 @@ def living_in(folder: Path, program: str) -> list[int]:
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if (entry / "cwd").readlink() == folder and (entry / "comm").read_text().strip() == program:
+            if (entry / "comm").read_text().strip() == program and _works_in(entry, folder):
                 found.append(int(entry.name))
     return found
+
+
+def _works_in(entry: Path, folder: Path) -> bool:
+    try:
+        return (entry / "cwd").readlink() == folder
+    except PermissionError:  # another user's process, and we are root without leave to look: its command line tells
+        return os.fsencode(folder) in (entry / "cmdline").read_bytes().split(b"\0")
 
 
 def end(pids: list[int], first: signal.Signals, *, patience_seconds: float) -> None:
