@@ -20,14 +20,16 @@ def fetch_profile(state: Mapping[str, Any], ctx: Context) -> dict[str, Any]:
     language = intent["language"]
     name = context["wishes"].get("influencer_name") or creator_in(context["query"], language)
     row = next((row for row in load("seed_set")["creators"] if row["name"].lower() == str(name or "").lower()), None)
-    same_language = bool(row) and row["language"] == language
+    if row is None:
+        return {"name": name, "style": None, "tone": None, "catch_phrases": [], "banned": [], "known": False}
+    fluent = row["language"] == language  # what a creator says in one language is no use in another
     return {
-        "name": row["name"] if row else name,
-        "style": row["style"] if row and same_language else None,
-        "tone": row["default_tone"] if row and same_language else None,
-        "catch_phrases": list(row["catch_phrases"]) if row and same_language else [],
-        "banned": list(row["banned"]) if row else [],
-        "known": row is not None,
+        "name": row["name"],
+        "style": row["style"] if fluent else None,
+        "tone": row["default_tone"] if fluent else None,
+        "catch_phrases": list(row["catch_phrases"]) if fluent else [],
+        "banned": list(row["banned"]),
+        "known": True,
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agents.script.data import load
-from agents.script.words import Language, first_named, has_any
+from agents.script.words import LANGUAGES, Language, first_named, has_any
 from node import Context, node
 
 SECONDS = re.compile(r"(\d{1,3})\s*(?:秒|s\b|secs?\b|seconds?\b)", re.IGNORECASE)
@@ -67,9 +67,8 @@ def understand(query: str, language: Language, wishes: Mapping[str, Any]) -> dic
 def category_in(text: str, language: Language | None) -> str | None:
     """The code of the category that a text names, in one language or (None) in any."""
     for code, names in load("lexicon")["categories"].items():
-        for spoken in [language] if language else ["zh", "en"]:
-            if has_any(names[spoken]["words"], text, spoken):
-                return str(code)
+        if any(has_any(names[spoken]["words"], text, spoken) for spoken in ([language] if language else LANGUAGES)):
+            return str(code)
     return None
 
 

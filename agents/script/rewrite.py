@@ -1,7 +1,8 @@
 """Node `script.rewrite`: mend what the quality check found.
 
-First round: words with a lawful substitute are replaced, and what has none goes with its sentence. Second round: a
-model's text that still fails gives way to the rule-level writer, and the run says so.
+First round: an able model writes again, told what is wrong; else words with a lawful substitute are replaced, and what
+has none goes with its sentence. Second round: a model's text that still fails gives way to the rule-level writer, and
+the run says so.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agents.script.brief import SOURCES, brief_from
+from agents.script.brief import SOURCES, Brief, brief_from
 from agents.script.check_quality import newest_draft
+from agents.script.model_writer import rewrite_by_model
 from agents.script.rule_writer import Part
 from agents.script.rules import SENTENCE, Finding
 from agents.script.writer import by_rules, written
-from node import Context, node
+from node import Context, Final, Retry, node
 
 WHOLE_TEXT = {"length", "subject", "language"}  # findings that no single sentence causes
 
@@ -25,17 +27,35 @@ def rewrite(state: Mapping[str, Any], ctx: Context) -> dict[str, Any]:
     brief, draft = brief_from(state), newest_draft(state)
     findings = [finding for finding in state["check_quality"]["findings"] if finding["severity"] == "error"]
     this_round = int(draft.get("round", 0)) + 1
-    hopeless = any(finding["rule"] in WHOLE_TEXT for finding in findings)
-    if draft["writer"] == "model" and ctx.models.may_fall_back and (this_round > 1 or hopeless):
+    again = again_by_model(brief, ctx, draft, findings) if this_round == 1 else None
+    if again is None and draft["writer"] == "model" and ctx.models.may_fall_back and gives_up(this_round, findings):
         rules = ", ".join(sorted({finding["rule"] for finding in findings}))
         taken_over = by_rules(brief, ctx, f"the model's text failed the quality check ({rules}): rule-level writer")
         return {**taken_over, "round": this_round, "changes": []}
-    parts, changes = mend(draft["parts"], findings)
+    parts, changes = (again, []) if again else mend(draft["parts"], findings)
     return {
         **written(brief, parts, writer=draft["writer"], model=draft["model"]),
         "round": this_round,
         "changes": changes,
     }
+
+
+def again_by_model(
+    brief: Brief, ctx: Context, draft: Mapping[str, Any], findings: Sequence[Finding]
+) -> list[Part] | None:
+    """A model's script written again by an able model, or None: by rules, by a weak model, or the model failed."""
+    model = ctx.models.able(brief.language) if draft["writer"] == "model" else None
+    if model is None or model.weak:
+        return None
+    try:
+        return rewrite_by_model(brief, model, ctx, draft["script"], findings)
+    except (Retry, Final):
+        return None
+
+
+def gives_up(this_round: int, findings: Sequence[Finding]) -> bool:
+    """Whether mending sentences is of no use: it was tried, or a finding concerns the whole text."""
+    return this_round > 1 or any(finding["rule"] in WHOLE_TEXT for finding in findings)
 
 
 def mend(parts: Sequence[Part], findings: Sequence[Finding]) -> tuple[list[Part], list[dict[str, Any]]]:
@@ -48,7 +68,7 @@ def mend(parts: Sequence[Part], findings: Sequence[Finding]) -> tuple[list[Part]
         inside = [f for f in findings if f["rule"] not in WHOLE_TEXT and start <= f["start"] < end]
         text = mend_text(part["text"], start, inside, changes)
         if text.strip():
-            mended.append(Part(kind=part["kind"], text=text.strip()))
+            mended.append(Part(kind=part["kind"], text=text.strip(), by=part["by"]))
         start = end + 1  # the line break between parts
     return mended, changes
 

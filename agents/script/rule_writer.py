@@ -22,10 +22,11 @@ ENVIRONMENT = Environment(undefined=StrictUndefined, autoescape=False)  # speech
 
 
 class Part(TypedDict):
-    """One spoken part of a script: what it is for, and its text."""
+    """One spoken part of a script: what it is for, its text, and who worded it ("model" or "rules")."""
 
     kind: str
     text: str
+    by: str
 
 
 def write_by_rules(brief: Brief, seed: str) -> list[Part]:
@@ -63,7 +64,7 @@ class Sentences:
             return
         self.used.add(row["text"])
         self.count_used(row["text"])
-        yield Part(kind=kind, text=text)
+        yield Part(kind=kind, text=text, by="rules")
 
     def facts(self) -> dict[str, Any]:
         """The brief's facts with the next pain, question and selling points that were not said yet."""

@@ -31,19 +31,25 @@ class Finding(TypedDict):
 
 def check(script: str, brief: Brief, *, by_model: bool) -> list[Finding]:
     """Every finding in a script, in the order of the text. A model's numbers must stand in the brief's facts."""
-    rules = load("rules")
     findings = [
-        *forbidden(script, rules["absolute"][brief.language], brief),
-        *forbidden(script, rules["medical"][brief.language], brief),
-        *banned(script, brief),
-        *wrong_length(script, brief, rules["length"][brief.language]),
+        *check_words(script, brief, by_model=by_model),
+        *wrong_length(script, brief, load("rules")["length"][brief.language]),
         *missing_subject(script, brief),
-        *repeated(script),
         *wrong_language(script, brief),
     ]
-    if by_model:
-        findings += unsupported_numbers(script, brief)
     return sorted(findings, key=lambda finding: (finding["start"], finding["end"]))
+
+
+def check_words(text: str, brief: Brief, *, by_model: bool) -> list[Finding]:
+    """What must not be said, in a script or in a part of one."""
+    rules = load("rules")
+    return [
+        *forbidden(text, rules["absolute"][brief.language], brief),
+        *forbidden(text, rules["medical"][brief.language], brief),
+        *banned(text, brief),
+        *repeated(text),
+        *(unsupported_numbers(text, brief) if by_model else ()),
+    ]
 
 
 def forbidden(script: str, rule: Mapping[str, Any], brief: Brief) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Literal, TypeAlias
 
 Language: TypeAlias = Literal["zh", "en"]
+LANGUAGES: tuple[Language, ...] = ("zh", "en")
 
 CHINESE = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
 ENGLISH_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9'\-]*")

@@ -13,13 +13,13 @@ from node import Context, Final, Retry, node
 
 @node("script.write", reads=SOURCES, timeout_seconds=120)
 def write(state: Mapping[str, Any], ctx: Context) -> dict[str, Any]:
-    """{"script", "parts": [{"kind", "text"}], "writer": "model"|"rules", "model", "language", "tone", "scene"}.
+    """{"script", "parts": [{"kind", "text", "by"}], "writer": "model"|"rules", "model", "language", "tone", "scene"}.
 
     Where no model is able, or the model fails, the rules write and the run says so (`degrade`); with
     LLM_FALLBACK_ENABLED=false it fails instead: Final `no_able_model`, or the model's own failure.
     """
     brief = brief_from(state)
-    model = ctx.models.able(brief.language, capability="chat")
+    model = ctx.models.able(brief.language)
     if model is None:
         if not ctx.models.may_fall_back:
             raise Final(f"no model is able in {brief.language}, and fallback is off", code="no_able_model")

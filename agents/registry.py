@@ -1,0 +1,65 @@
+"""Which nodes there are: the built-in ones, and those of the package that BATON_CHAINS names."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from functools import cache
+from types import ModuleType
+
+from gateway.backends import backends
+from gateway.models import Models
+from node import Context, Node
+from settings import settings
+
+BUILT_IN = (
+    "agents.probe",
+    "agents.script.load_context",
+    "agents.script.recognize_intent",
+    "agents.script.fetch_profile",
+    "agents.script.fetch_product",
+    "agents.script.writer",
+    "agents.script.check_quality",
+    "agents.script.rewrite",
+    "agents.script.remember_turn",
+)
+
+
+class DuplicateNode(Exception):
+    """Two nodes have the same name, so that a chain could not say which one it means."""
+
+
+@cache
+def nodes() -> dict[str, Node]:
+    """Every node by its name. DuplicateNode where a name is given twice; ImportError where a package has a mistake."""
+    found: dict[str, Node] = {}
+    for module in modules():
+        for value in vars(module).values():
+            if not isinstance(value, Node):
+                continue
+            if found.setdefault(value.name, value) is not value:
+                raise DuplicateNode(f"{module.__name__} has a second node named {value.name!r}")
+    return found
+
+
+def modules() -> Iterator[ModuleType]:
+    """The modules that nodes stand in."""
+    yield from (importlib.import_module(name) for name in BUILT_IN)
+    package = settings().chains
+    if not package:
+        return
+    root = importlib.import_module(package)
+    yield root
+    for info in pkgutil.walk_packages(getattr(root, "__path__", ()), f"{package}."):
+        yield importlib.import_module(info.name)
+
+
+def models(ctx: Context) -> Models:
+    """The door to models for one step: it sees the step's cancel and deadline."""
+    return Models(
+        backends,
+        cancelled=lambda: ctx.cancelled,
+        seconds_left=ctx.seconds_left,
+        may_fall_back=settings().llm_fallback_enabled,
+    )
