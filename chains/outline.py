@@ -56,7 +56,7 @@ class _Drawing:
                 return all(ended)
             case Each():
                 return self.each(part, prefix, facts, decided)
-            case Repeat():
+            case _:
                 return self.repeat(part, prefix, facts, decided)
 
     def step(self, part: Step | Gate, key: str, name: str, facts: Facts) -> bool:

@@ -24,7 +24,8 @@ def by_name(keys: Iterable[str], reader: str = "") -> dict[str, Any]:
     for key in keys:
         path = key.split("/")
         paths.setdefault(re.sub(r"\[\d+\]$", "", path[-1]), []).append((path, key))
-    return {name: _pick(found, reader.split("/")) for name, found in paths.items()}
+    picked = {name: _pick(found, reader.split("/")) for name, found in paths.items()}
+    return {name: found for name, found in picked.items() if found is not None}
 
 
 def _pick(found: list[tuple[list[str], str]], reader: list[str]) -> Any:

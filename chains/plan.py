@@ -148,7 +148,7 @@ class _Walk:
                 self.parallel(part, prefix, strand)
             case Each():
                 self.each(part, prefix, strand)
-            case Repeat():
+            case _:
                 self.repeat(part, prefix, strand)
 
     def step(self, part: Step, key: str, name: str, strand: _Strand) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import pairwise
+from typing import Any, TypeAlias
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +22,10 @@ from chains.parts import Branch, Each, Gate, Parallel, Part, Repeat, Sequence, S
 from chains.paths import by_name
 from chains.plan import MAX_LINE, Line, find, plan, uncovered
 
+Found: TypeAlias = dict[str, Any]
+Keys: TypeAlias = frozenset[str]
+
+EVENTS = ("commit", "commit", "commit", "lose", "lose all", "advance")
 KINDS = ("step", "gate", "sequence", "sequence", "branch", "parallel", "each", "repeat")
 
 
@@ -118,9 +123,9 @@ class Reference:
     """Runs a definition in one go. order: every step of the run, with the steps that must have ended before it."""
 
     seed: int
-    order: dict[str, frozenset[str]] = field(default_factory=dict)
+    order: dict[str, Keys] = field(default_factory=dict)
 
-    def run(self, part: Part, at: str, seen: dict[str, Any], found: dict[str, Any], after: frozenset[str]) -> frozenset[str]:
+    def run(self, part: Part, at: str, seen: Found, found: Found, after: Keys) -> Keys:
         match part:
             case Step() | Gate():
                 return self.one(at + part.name, part.name, found, after)
@@ -132,8 +137,9 @@ class Reference:
                 way = holds[0] if holds else part.otherwise
                 return after if way is None else self.run(way, at, seen, found, after)
             case Parallel():
-                inner: list[dict[str, Any]] = [{} for _ in part.parts]
-                ends = [self.run(way, at, {**seen, **found}, new, after) for way, new in zip(part.parts, inner, strict=True)]
+                inner: list[Found] = [{} for _ in part.parts]
+                beside = zip(part.parts, inner, strict=True)
+                ends = [self.run(way, at, {**seen, **found}, new, after) for way, new in beside]
                 for new in inner:
                     found.update(new)
                 return frozenset().union(*ends)
@@ -146,9 +152,9 @@ class Reference:
                     after = self.run(part.part, f"{at}{part.label}#{number + 1}/", seen, found, after)
         return after
 
-    def each(self, part: Each, at: str, seen: dict[str, Any], found: dict[str, Any], after: frozenset[str]) -> frozenset[str]:
+    def each(self, part: Each, at: str, seen: Found, found: Found, after: Keys) -> Keys:
         answer = part.over({**seen, **found})
-        inner: list[dict[str, Any]] = [{} for _ in range(answer if isinstance(answer, int) else len(answer))]  # type: ignore[arg-type]
+        inner: list[Found] = [{} for _ in range(answer if isinstance(answer, int) else len(answer))]
         ends = after if not inner else frozenset()
         for index, new in enumerate(inner):
             if part.plain:
@@ -158,14 +164,14 @@ class Reference:
         found.update({name: [new.get(name) for new in inner] for name in names_in(part)})
         return ends
 
-    def one(self, key: str, name: str, found: dict[str, Any], after: frozenset[str]) -> frozenset[str]:
+    def one(self, key: str, name: str, found: Found, after: Keys) -> Keys:
         assert key not in self.order, "a step key stands for one step"
         self.order[key] = after
         found[name] = facts_at(key, self.seed)
         return frozenset({key})
 
 
-def reference(body: Part, seed: int) -> dict[str, frozenset[str]]:
+def reference(body: Part, seed: int) -> dict[str, Keys]:
     interpreter = Reference(seed)
     interpreter.run(body, "", {"input": {"seed": seed}}, {}, frozenset())
     return interpreter.order
@@ -180,7 +186,7 @@ class Engine:
 
     body: Part
     seed: int
-    order: dict[str, frozenset[str]]
+    order: dict[str, Keys]
     done: dict[str, dict[str, Any]] = field(default_factory=dict)
     open: list[list[str]] = field(default_factory=list)
     commits: list[str] = field(default_factory=list)
@@ -202,7 +208,7 @@ class Engine:
         for line in lines:
             assert 1 <= len(line) <= MAX_LINE
             assert len(line) == 1 or not any(one.gate for one in line)
-            for before, one in zip(line, line[1:], strict=False):
+            for before, one in pairwise(line):
                 assert one.key not in self.done
                 assert self.order[one.key] <= {before.key} | self.done.keys()
 
@@ -230,7 +236,11 @@ def test_every_path_runs_once_in_order_and_it_ends(body: Part, seed: int, data: 
     losses = data.draw(st.integers(0, 10))
     while engine.open:
         segment = data.draw(st.sampled_from(engine.open))
-        match data.draw(st.sampled_from(["commit", "commit", "commit", "lose", "lose all", "advance"])) if losses else "commit":
+        match (
+            data.draw(st.sampled_from(["commit", "commit", "commit", "lose", "lose all", "advance"]))
+            if losses
+            else "commit"
+        ):
             case "commit":
                 engine.commit(segment)
             case "lose":
@@ -285,7 +295,7 @@ def test_the_outline_tells_what_is_done_and_nothing_wrong(body: Part, seed: int,
 @settings(max_examples=200, deadline=None)
 @given(definitions(), st.integers(0, 1000), st.data())
 def test_names_lead_to_the_same_steps_whatever_the_order_of_commits(body: Part, seed: int, data: st.DataObject) -> None:
-    """Given a finished run, when its keys are read by name, then the last step of each name in the definition is found."""
+    """Given a finished run, when its keys are read by name, then the order of commits makes no difference."""
     engine = Engine(body, seed, reference(body, seed))
     engine.advance()
     while engine.open:
