@@ -54,6 +54,8 @@ class Settings(BaseModel):
     port: int = _field(8080, "port of the web process", env="PORT", ge=1, le=65535)
     data_dir: Path = _field(Path(".baton"), "folder of embedded servers, keys, logs and blobs")
     models: Path | None = _field(None, "the models file (YAML)")
+    embedded_model_url: str = _field("", "the embedded model's server; `up` starts one and names it here")
+    embedded_model_key: SecretStr = _field(SecretStr(""), "that server's key", secret=True)
     secret: SecretStr = _field(
         SecretStr(""),
         "signs messages and API keys, the same on every host; `up` makes one in the data dir",

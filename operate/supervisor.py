@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway import embedded
 from operate import environment, procfile
 from operate.instance import Instance, InstanceError
 from operate.logs import LogView
@@ -61,6 +62,7 @@ class Supervisor:
         self._signals: list[int] = []
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._embedded_postgres: Path | None = None
+        self._model: embedded.ModelPlan | None = None
 
     def run(self) -> int:
         """Start, watch, stop. The exit code: 0 after a signal, 1 when the start failed (the reason is printed)."""
@@ -183,6 +185,8 @@ class Supervisor:
             ))  # fmt: skip
         if not self.known.database_url:
             given.update(self._start_postgres(bare))
+        if not self.known.embedded_model_url:
+            given.update(self._plan_model())
         self.values = environment.complete(self.known, given, self.instance)
         self.instance.write_env(environment.for_commands(self.values))
 
@@ -199,6 +203,15 @@ class Supervisor:
             "BATON_DATABASE_APP_URL": plan.app_url,
             "BATON_DATABASE_KEEPER_URL": plan.keeper_url,
         }
+
+    def _plan_model(self) -> dict[str, str]:
+        """Choose where the embedded model will answer; it starts later. {}: its weights are not installed."""
+        try:
+            embedded.weights()
+        except embedded.EmbeddedModelError:
+            return {}
+        self._model = embedded.prepare(self.instance.folder)
+        return {"BATON_EMBEDDED_MODEL_URL": self._model.url, "BATON_EMBEDDED_MODEL_KEY": self._model.key}
 
     def _named_port(self) -> int | None:
         return self.wishes.port or (self.known.port if "port" in self.known.model_fields_set else None)
@@ -240,6 +253,11 @@ class Supervisor:
                 self._add(self._service(name, command))
 
     def _start_later(self) -> None:
+        if model := self._model:
+            self._add(Service(
+                "model", model.argv, self.values, model.folder, self._log("model"), model.port,
+                before=lambda: embedded.end_earlier_life(model.folder),
+            ))  # fmt: skip
         for line, command in procfile.lines().items():
             if line in LATER and (line != "flower" or self.wishes.flower):
                 self._add(self._service(line, command))

@@ -45,7 +45,7 @@ class PostgresError(Exception):
 
 @dataclass(frozen=True)
 class Account:
-    """The user that the server runs as; `capability`: what it needs to pass through folders that only root may enter."""
+    """The user that the server runs as; `capability`: what it needs to pass folders that only root may enter."""
 
     uid: int
     gid: int
@@ -163,7 +163,7 @@ def end_earlier_life(folder: Path) -> None:
     if postmaster in there or (postmaster and not Path("/proc/self").exists()):
         processes.end([postmaster], signal.SIGINT, patience_seconds=10)
     processes.end(processes.living_in(folder, "postgres"), signal.SIGQUIT, patience_seconds=5)
-    if processes.start_time(postmaster) is not None:  # a stranger: the pid was given out again
+    if postmaster and processes.start_time(postmaster) is not None:  # a stranger: the pid was given out again
         pid_file.unlink(missing_ok=True)
 
 
