@@ -56,7 +56,7 @@ from chains.parts import (
     step,
     when,
 )
-from chains.paths import by_name
+from chains.paths import by_name, name_of
 from errors import FieldError, InvalidInput
 
 __all__ = [
@@ -88,6 +88,11 @@ class StepResult:
     node: str
     version: int
     facts: Mapping[str, Json]
+
+    @property
+    def name(self) -> str:
+        """The name under which its output is found."""
+        return name_of(self.key)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -56,7 +56,7 @@ class Gate:
     key: str
     question: str | Callable[[FactsView], str]
     timeout_seconds: float | None = None
-    on_timeout: Literal["fail"] | Mapping[str, Json] = "fail"
+    on_timeout: Literal["fail"] | Mapping[str, Json] = field(default="fail", hash=False)
     facts: tuple[str, ...] = ()
 
     @property

@@ -7,11 +7,17 @@ from collections.abc import Iterable
 from typing import Any
 
 _NUMBERS = re.compile(r"(?<=#)\d+(?=/)|(?<=\[)\d+(?=\])")
+_INDEX = re.compile(r"\[\d+\]$")
 
 
 def pattern(key: str) -> str:
     """The key without its numbers: `loop#2/map[7]/fetch` is `loop#/map[]/fetch`."""
     return _NUMBERS.sub("", key)
+
+
+def name_of(key: str) -> str:
+    """The name under which others find the output of the step with this key."""
+    return _INDEX.sub("", key.rpartition("/")[2])
 
 
 def by_name(keys: Iterable[str], reader: str = "") -> dict[str, Any]:
@@ -22,8 +28,7 @@ def by_name(keys: Iterable[str], reader: str = "") -> dict[str, Any]:
     """
     paths: dict[str, list[tuple[list[str], str]]] = {}
     for key in keys:
-        path = key.split("/")
-        paths.setdefault(re.sub(r"\[\d+\]$", "", path[-1]), []).append((path, key))
+        paths.setdefault(name_of(key), []).append((key.split("/"), key))
     picked = {name: _pick(found, reader.split("/")) for name, found in paths.items()}
     return {name: found for name, found in picked.items() if found is not None}
 

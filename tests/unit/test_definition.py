@@ -260,3 +260,4 @@ def test_results_give_outputs_by_name() -> None:
     assert results.output("a") == {"of": "r#1/a"}
     assert results.output("b") == [{"of": "m[0]/b"}, {"of": "m[1]/b"}]
     assert results.output("nobody") is None
+    assert [one.name for one in (*steps, StepResult("x[3]", "n", 5, {}))] == ["a", "b", "b", "a", "x"]

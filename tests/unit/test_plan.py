@@ -251,6 +251,11 @@ class TestFind:
         found = find(TestGates.ASK, "approve")
         assert found and found.gate is TestGates.ASK
 
+    def test_a_chain_may_be_a_single_gate(self) -> None:
+        body = gate("ok", "Fine?", timeout_seconds=1, on_timeout={"approved": False})
+        found = find(body, "ok")
+        assert found and found.gate is body
+
     @pytest.mark.parametrize("key", ["", "rewrite", "improve/rewrite", "improve#x/rewrite", "check#1"])
     def test_no_step_has_another_key(self, key: str) -> None:
         assert find(LOOP, key) is None
