@@ -28,7 +28,7 @@ GRANTS: dict[str, tuple[str | None, str | None]] = {
     "runs": (EDIT, ALL),
     "segments": (ALL, ALL),
     "steps": (ALL, ALL),
-    "effects": (EDIT, ALL),
+    "effects": (ALL, ALL),
     "events": (ADD, ALL),
     "workers": (None, ALL),
     "broker": (None, ALL),

@@ -81,11 +81,15 @@ CREATE TABLE runs (
     CONSTRAINT runs_stop_check CHECK (stop IN ('cancelled', 'failed', 'deadline', 'interrupted')),
     CONSTRAINT runs_on_busy_check CHECK (on_busy IN ('reject', 'queue', 'interrupt'))
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
-CREATE UNIQUE INDEX runs_session_busy ON runs (tenant_id, session_id) WHERE status IN ('running', 'paused');
+-- A condition that a claim also makes (running, open) would let the planner take the index of the sweep instead of the
+-- primary key whenever it was empty at the last ANALYZE, and read every open row from then on. So each has a second one.
+CREATE UNIQUE INDEX runs_session_busy ON runs (tenant_id, session_id)
+    WHERE status IN ('running', 'paused') AND session_id IS NOT NULL;
 CREATE INDEX runs_newest ON runs (tenant_id, created_at, id);
 CREATE INDEX runs_of_session ON runs (tenant_id, session_id, created_at) WHERE session_id IS NOT NULL;
 CREATE INDEX runs_failed ON runs (tenant_id, finished_at) WHERE status = 'failed';
-CREATE INDEX runs_active ON runs (status) WHERE status IN ('pending', 'running', 'paused');
+CREATE INDEX runs_active ON runs (created_at)
+    WHERE status IN ('pending', 'running', 'paused') AND created_at > '-infinity';
 CREATE INDEX runs_deadline ON runs (deadline_at)
     WHERE deadline_at IS NOT NULL AND status IN ('pending', 'running', 'paused');
 CREATE INDEX runs_stopping ON runs (stop_at) WHERE stop IS NOT NULL AND status IN ('pending', 'running', 'paused');
@@ -118,7 +122,7 @@ CREATE TABLE segments (
     opened_at   timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (run_id, no)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000);
-CREATE INDEX segments_due ON segments (due_at) WHERE open;
+CREATE INDEX segments_due ON segments (due_at) WHERE open AND due_at > '-infinity';
 
 CREATE TABLE steps (
     run_id      uuid NOT NULL,
