@@ -52,9 +52,9 @@ def schema_option(backend: Backend, name: str, schema: dict[str, Any]) -> dict[s
     """The option that makes a backend answer with JSON of this schema."""
     if backend.kind == "ollama":
         return {"format": schema}
-    return {
-        "response_format": {"type": "json_schema", "json_schema": {"name": name, "schema": schema, "strict": False}}
-    }
+    wanted = {"type": "json_schema", "json_schema": {"name": name, "schema": schema, "strict": False}}
+    # As extra body: given as an option, the client would parse the answer itself and hide a truncated one.
+    return {"extra_body": {"response_format": wanted}}
 
 
 def _openai(backend: Backend) -> Any:

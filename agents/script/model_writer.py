@@ -71,7 +71,7 @@ def word_parts(brief: Brief, model: Any, ctx: Context) -> list[Part]:
         text = word_part(brief, model, ctx, prompts["system"], prompt, facts, chance) if prompt else None
         worded += text is not None
         if text:
-            part.update(text=text, by="model")
+            part["text"], part["by"] = text, "model"
         ctx.token(part["text"] + "\n")
     if not worded:
         raise Retry(f"model {model.name}: none of its sentences passed the check")

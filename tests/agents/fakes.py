@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from node import Stopped
+from pydantic import BaseModel
+
+from node import Final, Stopped
 
 
 @dataclass
@@ -26,17 +28,28 @@ class FakeModels:
     answers: list[Any] = field(default_factory=list)
     languages: tuple[str, ...] = ()
     may_fall_back: bool = True
+    weak: bool = False
     calls: list[Any] = field(default_factory=list)
 
     def able(self, language: str, capability: str = "chat") -> FakeModel | None:
-        return FakeModel(languages=self.languages) if language in self.languages else None
+        return FakeModel(languages=self.languages, weak=self.weak) if language in self.languages else None
 
-    def stream(self, messages: Sequence[Any], **options: Any) -> Iterator[str]:
+    def chat(self, messages: Sequence[Any], **options: Any) -> str:
+        return "".join(self.stream(messages, **options))
+
+    def stream(
+        self, messages: Sequence[Any], *, model: Any = None, language: str = "en", **options: Any
+    ) -> Iterator[str]:
+        if model is None and self.able(language) is None:
+            raise Final(f"no model is able in {language}", code="no_able_model")
         self.calls.append((messages, options))
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
         yield from (answer[i : i + 8] for i in range(0, len(answer), 8))
+
+    def structured(self, schema: type[BaseModel], messages: Sequence[Any], **options: Any) -> BaseModel:
+        return schema.model_validate_json(self.chat(messages, **options))
 
 
 @dataclass
