@@ -1,0 +1,208 @@
+"""The one way to move a run: lock it, ask what follows, write it, and send after the commit.
+
+    outcome = advance(tenant_id, run_id)      start, join, answer, resume, rescue, stop: all of them end here
+    deliver(outcome)                          sends segments, tells live viewers, wakes the session's next run
+
+Inside a transaction that is open already (the last commit of a segment), `move` is the same without its own lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg2.extensions import TransactionRollbackError
+
+import faults
+import metrics
+from chains import catalog, payload
+from chains.decide import Decision, Event, decide
+from chains.definition import Results
+from chains.results import read_results
+from chains.send import Segment, send, send_later
+from chains.transitions import transition
+from errors import UnknownChain, UnknownVersion
+from settings import settings
+from storage import broker, situation
+from storage.postgres import Hot, hot
+from storage.situation import Situation
+
+Json = Any
+_DEADLOCK_TRIES = 3
+
+
+@dataclass
+class Outcome:
+    """What one transaction did to a run and what is to be told and sent after its commit."""
+
+    tenant_id: UUID
+    run_id: UUID
+    step: str = ""
+    segments: list[Segment] = field(default_factory=list)
+    events: list[Json] = field(default_factory=list)
+    status: str | None = None
+    result: Json = None
+    next_run: UUID | None = None
+
+
+def advance(tenant_id: UUID, run_id: UUID) -> Outcome:
+    """Move a run as far as it goes now. Harmless at any moment and as often as one likes."""
+    for tries_left in reversed(range(_DEADLOCK_TRIES)):
+        try:
+            with hot() as db, db.transaction(tenant_id, run_id):
+                return move(db, tenant_id, run_id)
+        except TransactionRollbackError:
+            if not tries_left:
+                raise
+    raise AssertionError("unreachable")
+
+
+def move(db: Hot, tenant_id: UUID, run_id: UUID) -> Outcome:
+    """The same inside the caller's transaction, which holds the run's lock."""
+    outcome = Outcome(tenant_id, run_id)
+    now = situation.read(db, tenant_id, run_id)
+    if now is None:
+        return outcome
+    try:
+        body = catalog.definition(now.chain, now.version, now.input_facts)
+    except (UnknownChain, UnknownVersion):
+        # Not ours to judge: an older worker meets a newer run. `manage.py doctor` sets aside what nobody can run.
+        return outcome
+    free = now.status != "pending" or now.session_id is None or session_free(db, now)
+    _write(db, now, decide(now, body, session_free=free, grace_seconds=settings().stop_grace_seconds), outcome)
+    return outcome
+
+
+def deliver(outcome: Outcome, *, later: bool = False) -> None:
+    """After the commit: send, publish, keep the result for Celery clients, wake the next run. Never raises."""
+    if outcome.events:
+        broker.publish(outcome.tenant_id, outcome.run_id, {"events": outcome.events})
+    faults.point("after_publish", outcome.step)
+    faults.point("before_send", outcome.step)
+    (send_later if later else send)(outcome.segments)
+    faults.point("after_send", outcome.step)
+    if outcome.status in ("completed", "failed", "cancelled"):
+        broker.store_result(outcome.run_id, outcome.status, outcome.result)
+    if outcome.next_run is not None:
+        deliver(advance(outcome.tenant_id, outcome.next_run), later=later)
+
+
+def record(db: Hot, tenant_id: UUID, run_id: UUID, events: Sequence[Event], outcome: Outcome) -> None:
+    """Write events of a run inside the caller's transaction."""
+    if not events:
+        return
+    row = db.one(
+        "events",
+        run_id,
+        tenant_id,
+        [each.type for each in events],
+        [each.step for each in events],
+        [each.node for each in events],
+        [payload.dump(each.data) for each in events],
+    )
+    assert row is not None
+    outcome.events += shown(run_id, events, *row)
+
+
+def shown(run_id: UUID, events: Sequence[Event], last_seq: int, at: datetime) -> list[Json]:
+    """Events as clients see them; the last of them has the seq `last_seq`."""
+    first = last_seq - len(events) + 1
+    return [
+        {
+            "run_id": str(run_id),
+            "seq": first + offset,
+            "type": each.type,
+            "at": at.isoformat().replace("+00:00", "Z"),
+            "step": each.step,
+            "node": each.node,
+            "data": dict(each.data),
+        }
+        for offset, each in enumerate(events)
+    ]
+
+
+def session_free(db: Hot, now: Situation) -> bool:
+    """Whether the session has room, under a lock on the session so that two waiting runs do not both start."""
+    db.one("lock_session", f"{now.tenant_id}/{now.session_id}")
+    row = db.one("session_free", now.session_id, now.run_id)
+    return row is not None and bool(row[0])
+
+
+def _write(db: Hot, now: Situation, decision: Decision, outcome: Outcome) -> None:
+    for key, error in decision.expired:
+        db.do("expire_wait", now.run_id, key, json.dumps(error))
+    for key, answer, facts in decision.passed:
+        pass_gate(db, now.run_id, key, answer, dict(facts))
+    if decision.stop:
+        db.do("stop_run", now.run_id, decision.stop[0], json.dumps(decision.stop[1]))
+    for wait in decision.waits:
+        pause = json.dumps(wait.pause)
+        db.do("wait", now.run_id, wait.step.key, now.tenant_id, wait.step.node, pause, wait.gate.timeout_seconds)
+    if decision.close:
+        db.do("close_open_segments", now.run_id)
+    for no, new in enumerate(decision.segments, now.last_no + 1):
+        keys, nodes = tuple(one.key for one in new.steps), tuple(one.node for one in new.steps)
+        db.do("open_segment", now.run_id, no, now.tenant_id, list(keys), list(nodes), new.attempt, new.queue, new.due_seconds)
+        if new.due_seconds <= 0:
+            outcome.segments.append(Segment(now.tenant_id, now.run_id, no, 0, keys, nodes, new.attempt, new.queue))
+    record(db, now.tenant_id, now.run_id, decision.events, outcome)
+    if decision.status is not None:
+        _new_status(db, now, decision, outcome)
+
+
+def _new_status(db: Hot, now: Situation, decision: Decision, outcome: Outcome) -> None:
+    to, frm = decision.status, now.status
+    assert to is not None
+    if frm == "pending" and to in ("paused", "completed"):
+        transition(db, now, "pending", "running")
+        frm = "running"
+    if to == "completed":
+        to = _complete(db, now, frm, outcome)
+    else:
+        transition(db, now, frm, to, error=decision.error, pause=decision.pause)
+        outcome.result = decision.error
+    outcome.status = to
+    if to in ("completed", "failed", "cancelled"):
+        metrics.RUNS.labels(agent_id=now.chain, status=to).inc()
+        row = db.one("next_in_session", now.session_id) if now.session_id else None
+        outcome.next_run = row[0] if row else None
+
+
+def _complete(db: Hot, now: Situation, frm: str, outcome: Outcome) -> str:
+    """The final transition of a run that went through: its output, computed from the steps by version.
+
+    The status that it came to: failed where the chain's output function or its result is no good.
+    """
+    chain = catalog.lookup(now.chain, now.version)
+    results: Results = read_results(db, now.run_id)
+    degraded = next((one.facts["degraded"] for one in results.steps if one.facts.get("degraded")), None)
+    try:
+        output = chain.output(results) if chain.output else results.output(results.steps[-1].name) if results.steps else None
+        stored = payload.store(now.tenant_id, now.run_id, output)
+    except Exception as wrong:
+        error = {"code": "output_failed", "message": f"The chain's output failed: {wrong!r}"[:1000], "step": None}
+        transition(db, now, frm, "failed", error=error)
+        record(db, now.tenant_id, now.run_id, [Event("run_failed", data={"status": "failed", "error": error})], outcome)
+        outcome.result = error
+        return "failed"
+    transition(db, now, frm, "completed", output=stored.text, output_ref=stored.ref, degraded_reason=degraded)
+    data: dict[str, Json] = {"status": "completed", "degraded": degraded is not None}
+    if degraded is not None:
+        data["degraded_reason"] = degraded
+    if stored.text is not None:
+        data["output"] = output
+    record(db, now.tenant_id, now.run_id, [Event("run_completed", data=data)], outcome)
+    outcome.result = output
+    return "completed"
+
+
+def pass_gate(db: Hot, run_id: UUID, key: str, answer: Json, facts: dict[str, Json]) -> None:
+    """A waiting gate becomes a succeeded step whose output is the answer."""
+    text = payload.dump(answer)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    db.do("pass_gate", run_id, key, text, digest, json.dumps(facts) if facts else None)

@@ -1,0 +1,24 @@
+"""Cancel a run: say so, once; its nodes are told, and the run is final when nothing runs any more or after 10 s."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from chains.advance import deliver, move
+from chains.transitions import FINAL
+from errors import NotFound, WrongState
+from storage import situation
+from storage.postgres import hot
+
+
+def cancel(tenant_id: UUID, run_id: UUID) -> None:
+    """Stop a run. Again while it is being stopped: the same. Raises NotFound, or WrongState where it is final."""
+    with hot() as db, db.transaction(tenant_id, run_id):
+        now = situation.read(db, tenant_id, run_id)
+        if now is None:
+            raise NotFound("There is no such run.")
+        if now.status in FINAL:
+            raise WrongState(f"The run is {now.status}; only a run that is not final can be cancelled.")
+        db.do("stop_run", run_id, "cancelled", None)
+        outcome = move(db, tenant_id, run_id)
+    deliver(outcome, later=True)

@@ -1,0 +1,62 @@
+"""Fork a run: a new run that keeps the checkpoints up to a step and goes on from there, perhaps with another input."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import UUID
+
+import uuid_utils.compat as uuids
+
+from chains import catalog, payload
+from chains.advance import Outcome, deliver, move, record
+from chains.decide import Event
+from chains.submit import new_trace
+from errors import InvalidInput, NotFound
+from storage import blobs
+from storage.postgres import Hot, hot
+
+Json = Any
+
+
+def fork(tenant_id: UUID, run_id: UUID, after_step: str, new_input: Json = None) -> UUID:
+    """Start a run from the checkpoint of `after_step`; the parent's input holds unless another replaces it whole.
+
+    Raises NotFound, InvalidInput (no checkpoint of that step, or a wrong input), UnknownVersion.
+    """
+    with hot() as db:
+        parent = db.one("fork_source", run_id, tenant=tenant_id)
+        rows = db.all("steps_in_order", run_id, tenant=tenant_id)
+    if parent is None:
+        raise NotFound("There is no such run.")
+    chain_name, version, session_id, agent_id, user_id, old_input, traceparent = parent
+    chain = catalog.lookup(chain_name, version)
+    keys = [row[0] for row in rows]
+    if after_step not in keys:
+        raise InvalidInput(errors=[{"field": "after_step", "message": f"the run has no checkpoint of a step {after_step!r}"}])
+    accepted = chain.accept(json.loads(old_input) if new_input is None else new_input)
+    kept = rows[: keys.index(after_step) + 1]
+    forked = uuids.uuid7()
+    refs = [(key, blobs.copy_to_run(ref, tenant_id, forked)) for key, ref in kept if ref]
+    trace_id, traceparent = new_trace(traceparent)
+    with hot() as db, db.transaction(tenant_id, forked):
+        values = (chain.name, chain.version, None, "reject", agent_id, user_id, trace_id, None, None, 0, None, traceparent)
+        db.one("insert_run", forked, tenant_id, *values, payload.dump(accepted.input), payload.dump(accepted.facts), run_id, after_step)
+        outcome = _keep_checkpoints(db, tenant_id, run_id, forked, [row[0] for row in kept], refs)
+        moved = move(db, tenant_id, forked)
+    moved.events = outcome.events + moved.events
+    deliver(moved, later=True)
+    return forked
+
+
+def _keep_checkpoints(
+    db: Hot, tenant_id: UUID, parent: UUID, forked: UUID, keys: list[str], refs: list[tuple[str, str]]
+) -> Outcome:
+    db.do("copy_steps", parent, forked, keys)
+    for key, ref in refs:
+        db.do("set_output_ref", forked, key, ref)
+    db.do("set_done", forked, len(keys))
+    outcome = Outcome(tenant_id, forked)
+    told = {"parent_run_id": str(parent), "after_step": keys[-1]}
+    record(db, tenant_id, forked, [Event("run_accepted", data=told)], outcome)
+    return outcome

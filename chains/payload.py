@@ -1,0 +1,58 @@
+"""JSON as it is stored: compact text, its sha256, and the blob store for what is too large for a row."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from settings import settings
+from storage import blobs
+
+MAX_FACTS_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An output ready for its row: the text, or the reference of its blob; sha256 of the text in hex."""
+
+    text: str | None
+    ref: str | None
+    sha256: str
+
+
+def dump(value: Any) -> str:
+    """Compact JSON text. Raises TypeError or ValueError for what is no JSON (NaN included)."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a lone surrogate: escaped, it is JSON that every database takes
+        return json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return text
+
+
+def store(tenant_id: UUID, run_id: UUID, value: Any) -> Stored:
+    """Put a value where it belongs: small ones into the row, large ones into the blob store, before the commit."""
+    text = dump(value)
+    raw = text.encode()
+    digest = hashlib.sha256(raw).hexdigest()
+    if len(raw) <= settings().max_output_inline_bytes:
+        return Stored(text, None, digest)
+    return Stored(None, blobs.put(tenant_id, run_id, raw), digest)
+
+
+def load(text: str | None, ref: str | None) -> Any:
+    """The value behind a row's output column or blob reference."""
+    if ref is not None:
+        return json.loads(blobs.get(ref))
+    return None if text is None else json.loads(text)
+
+
+def facts_of(output: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """The declared fields of an output. Raises ValueError beyond 4 KB: facts are for decisions, not for payloads."""
+    facts = {name: output[name] for name in names if name in output} if names else {}
+    if facts and len(dump(facts).encode()) > MAX_FACTS_BYTES:
+        raise ValueError(f"the facts {', '.join(facts)} are larger than {MAX_FACTS_BYTES} bytes: declare smaller fields")
+    return facts

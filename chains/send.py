@@ -1,0 +1,98 @@
+"""Hand segments to Celery: one `celery.chain` each, by name, with two-second timeouts and without a retry.
+
+Always called after the commit. Nothing depends on it: what could not be sent is marked unsent, and what was lost is
+found by the sweep (tasks/sweep.py). The tail of the chain in the message is an accelerator; the truth is the row.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+import structlog
+from celery import Celery, Signature, chain
+
+import metrics
+from chains.message import Message, task_id
+from storage import segments
+
+log = structlog.get_logger()
+
+# After a failed send the broker is left alone for so long; meanwhile everything goes to the sweep at once.
+BROKER_PAUSE_SECONDS = 1.0
+_broken_until = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A straight line of steps to execute: the steps from `pos` on, the first one with its attempt."""
+
+    tenant_id: UUID
+    run_id: UUID
+    no: int
+    pos: int
+    keys: tuple[str, ...]
+    nodes: tuple[str, ...]
+    attempt: int
+    queue: str
+
+
+@cache
+def producer() -> Celery:
+    """The Celery app that only sends: it knows names and queues, no task."""
+    return Celery("baton", config_source="celeryconfig", set_as_current=False)
+
+
+def send(segments_to_send: Iterable[Segment]) -> bool:
+    """Send each segment as one Celery chain; True if all of them went out. Never raises for a broker's fault."""
+    global _broken_until
+    failed: list[Segment] = []
+    for segment in segments_to_send:
+        if time.monotonic() < _broken_until:
+            failed.append(segment)
+            continue
+        try:
+            _send_one(segment)
+        except Exception as broken:  # kombu, redis and OS errors share no base
+            _broken_until = time.monotonic() + BROKER_PAUSE_SECONDS
+            metrics.SENDS_FAILED.inc()
+            log.warning("send_failed", run=str(segment.run_id), segment=segment.no, error=repr(broken))
+            failed.append(segment)
+    if failed:
+        segments.mark_unsent([(each.tenant_id, each.run_id, each.no) for each in failed])
+    return not failed
+
+
+def send_later(segments_to_send: Iterable[Segment]) -> None:
+    """Send from a thread of its own (a greenlet in the web process), so that the caller's answer goes out first."""
+    waiting = tuple(segments_to_send)
+    if waiting:
+        threading.Thread(target=send, args=(waiting,), name="send", daemon=True).start()
+
+
+def links(segment: Segment) -> list[Signature]:
+    """The chain's links: immutable signatures with the task ids and queues of their steps."""
+    made = []
+    for offset, (key, node) in enumerate(zip(segment.keys, segment.nodes, strict=True)):
+        attempt = segment.attempt if offset == 0 else 1
+        message = Message(segment.tenant_id, segment.run_id, segment.no, segment.pos + offset, attempt, node)
+        made.append(
+            Signature(
+                node,
+                kwargs=message.kwargs(),
+                options={"task_id": task_id(segment.run_id, key, attempt), "queue": segment.queue},
+                app=producer(),
+                immutable=True,
+            )
+        )
+    return made
+
+
+def _send_one(segment: Segment) -> None:
+    options: dict[str, Any] = {"retry": False, "ignore_result": True, "root_id": str(segment.run_id)}
+    chain(links(segment), app=producer()).apply_async(**options)

@@ -1,0 +1,167 @@
+"""Accept a run: check its input, write it with its first segments in one transaction, and say so before anything is sent.
+
+    accepted = submit(tenant_id, SubmitRequest(chain="script", input={...}))
+    deliver_later(accepted)          # after the answer went out: accepted means recorded, the sweep sends what is not
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import uuid_utils.compat as uuids
+from psycopg2.errors import UniqueViolation
+
+import metrics
+from chains import catalog, payload
+from chains.advance import Outcome, advance, deliver, move, record
+from chains.decide import Event
+from chains.definition import Accepted, Chain
+from errors import IdempotencyConflict, InvalidInput, SessionBusy
+from storage.postgres import Hot, hot
+
+Json = Any
+ON_BUSY = ("reject", "queue", "interrupt")
+
+
+@dataclass(frozen=True)
+class SubmitRequest:
+    """What a client asks for. deadline_seconds: the run fails when it is not final by then; traceparent: W3C."""
+
+    chain: str
+    input: Json
+    session_id: str | None = None
+    deadline_seconds: float | None = None
+    idem_key: str | None = None
+    on_busy: str = "reject"
+    agent_id: str | None = None
+    user_id: str | None = None
+    traceparent: str | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """The run, and whether it was there before; outcome: what is to be sent now (None for a replay)."""
+
+    run_id: UUID
+    replayed: bool
+    outcome: Outcome | None = None
+
+
+def submit(tenant_id: UUID, request: SubmitRequest) -> Submitted:
+    """Record a run. Raises InvalidInput, UnknownChain, IdempotencyConflict or SessionBusy; then nothing is written."""
+    chain = catalog.latest(request.chain)
+    digest = _request_hash(request)
+    if request.idem_key is not None and (before := _replay(tenant_id, request.idem_key, digest)):
+        return before
+    accepted = chain.accept(request.input)
+    run_id = uuids.uuid7()
+    busy: list[UUID] = []
+    try:
+        with hot() as db, db.transaction(tenant_id, run_id):
+            if not _insert(db, tenant_id, run_id, request, chain, accepted, digest):
+                raise _KeyTaken
+            outcome = Outcome(tenant_id, run_id)
+            record(db, tenant_id, run_id, [Event("run_accepted", data={"chain": chain.name, "chain_version": chain.version})], outcome)
+            busy = _make_room(db, tenant_id, run_id, request)
+            moved = move(db, tenant_id, run_id)
+    except _KeyTaken:
+        assert request.idem_key is not None
+        before = _replay(tenant_id, request.idem_key, digest)
+        assert before is not None
+        return before
+    except UniqueViolation as taken:
+        raise SessionBusy() from taken
+    moved.events = outcome.events + moved.events
+    metrics.RUNS_ACCEPTED.labels(chain=chain.name).inc()
+    for other in busy:
+        _interrupt(tenant_id, other)
+    return Submitted(run_id, False, moved)
+
+
+def deliver_later(accepted: Submitted) -> None:
+    """Send and tell what `submit` wrote, without holding up the caller's answer."""
+    if accepted.outcome is not None:
+        deliver(accepted.outcome, later=True)
+
+
+class _KeyTaken(Exception):
+    """The idempotency key was used before; rolls the transaction back."""
+
+
+def new_trace(traceparent: str | None) -> tuple[str, str]:
+    """(trace id of 32 hex digits, traceparent): the caller's trace, or a new one."""
+    parts = (traceparent or "").split("-")
+    if len(parts) >= 4 and len(parts[1]) == 32 and parts[1].strip("0"):
+        return parts[1], str(traceparent)
+    trace_id = secrets.token_hex(16)
+    return trace_id, f"00-{trace_id}-{secrets.token_hex(8)}-01"
+
+
+def _insert(db: Hot, tenant_id: UUID, run_id: UUID, request: SubmitRequest, chain: Chain, accepted: Accepted, digest: bytes) -> bool:
+    facts = payload.dump(accepted.facts)
+    if len(facts.encode()) > payload.MAX_FACTS_BYTES:
+        message = f"the fields {', '.join(accepted.facts)} together are larger than {payload.MAX_FACTS_BYTES} bytes"
+        raise InvalidInput(errors=[{"field": "input", "message": message}])
+    trace_id, traceparent = new_trace(request.traceparent)
+    row = db.one(
+        "insert_run",
+        run_id,
+        tenant_id,
+        chain.name,
+        chain.version,
+        request.session_id,
+        request.on_busy,
+        request.agent_id,
+        request.user_id,
+        trace_id,
+        request.idem_key,
+        digest if request.idem_key is not None else None,
+        request.priority,
+        request.deadline_seconds,
+        traceparent,
+        payload.dump(accepted.input),
+        facts,
+        None,
+        None,
+    )
+    return row is not None
+
+
+def _make_room(db: Hot, tenant_id: UUID, run_id: UUID, request: SubmitRequest) -> list[UUID]:
+    """One run at a time may change a session: refuse, wait (the run stays pending), or name the runs to interrupt."""
+    if request.session_id is None:
+        return []
+    db.one("lock_session", f"{tenant_id}/{request.session_id}")
+    db.do("ensure_session", tenant_id, request.session_id, request.user_id)
+    others = [row[0] for row in db.all("session_runs", request.session_id) if row[0] != run_id]
+    if others and request.on_busy == "reject":
+        raise SessionBusy()
+    return others if request.on_busy == "interrupt" else []
+
+
+def _interrupt(tenant_id: UUID, run_id: UUID) -> None:
+    with hot() as db, db.transaction(tenant_id, run_id):
+        db.do("stop_run", run_id, "interrupted", None)
+    deliver(advance(tenant_id, run_id), later=True)
+
+
+def _replay(tenant_id: UUID, key: str, digest: bytes) -> Submitted | None:
+    with hot() as db:
+        row = db.one("run_by_key", key, tenant=tenant_id)
+    if row is None:
+        return None
+    if bytes(row[1]) != digest:
+        raise IdempotencyConflict()
+    return Submitted(row[0], True)
+
+
+def _request_hash(request: SubmitRequest) -> bytes:
+    """What makes two requests the same one: everything that changes the run; not the trace they came with."""
+    said = [request.chain, request.input, request.session_id, request.deadline_seconds, request.on_busy, request.agent_id, request.user_id]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).digest()

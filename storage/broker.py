@@ -1,0 +1,112 @@
+"""What is asked of Redis beside Celery: hints to live viewers, results for Celery clients, queue lengths, its memory.
+
+Every call has a two-second timeout, and after a failure Redis is left alone for a second: all of this is best effort,
+because Postgres is the truth.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, TypeVar
+from uuid import UUID
+
+import redis
+import structlog
+
+from settings import settings
+
+log = structlog.get_logger()
+
+MARKER_KEY = "baton:marker"
+RESULT_SECONDS = 24 * 3600
+_PAUSE_SECONDS = 1.0
+_CELERY_STATES = {"completed": "SUCCESS", "failed": "FAILURE", "cancelled": "REVOKED"}
+_quiet_until = 0.0
+
+T = TypeVar("T")
+
+
+@cache
+def client() -> redis.Redis:
+    """This process's connections to Redis."""
+    timeout = settings().send_timeout_seconds
+    return redis.Redis.from_url(
+        settings().redis_url, socket_timeout=timeout, socket_connect_timeout=timeout, retry_on_timeout=False, retry=None
+    )
+
+
+def channel(tenant_id: UUID, run_id: UUID) -> str:
+    """The pub/sub channel of a run's live viewers."""
+    return f"baton:{tenant_id}:run:{run_id}"
+
+
+def publish(tenant_id: UUID, run_id: UUID, message: dict[str, Any]) -> None:
+    """Tell live viewers: `{"events": [...]}` or `{"token": {...}}`. A hint, may be lost."""
+    _try(lambda: client().publish(channel(tenant_id, run_id), json.dumps(message, ensure_ascii=False)), "publish")
+
+
+def store_result(run_id: UUID, status: str, result: Any) -> None:
+    """Put the run's end where Celery's Redis backend looks, so that `AsyncResult(run_id).get()` answers."""
+    key = f"celery-task-meta-{run_id}"
+    if status == "failed":
+        result = {"exc_type": "RunFailed", "exc_message": [json.dumps(result)], "exc_module": "chains.errors"}
+    elif status == "cancelled":
+        result = {"exc_type": "TaskRevokedError", "exc_message": ["cancelled"], "exc_module": "celery.exceptions"}
+    meta = {
+        "status": _CELERY_STATES[status],
+        "result": result,
+        "traceback": None,
+        "children": [],
+        "date_done": datetime.now(UTC).isoformat(),
+        "task_id": str(run_id),
+    }
+
+    def write() -> None:
+        with client().pipeline(transaction=False) as pipe:
+            pipe.set(key, json.dumps(meta), ex=RESULT_SECONDS)
+            pipe.publish(key, json.dumps(meta))
+            pipe.execute()
+
+    _try(write, "store_result")
+
+
+def queue_lengths(queues: Sequence[str]) -> dict[str, int] | None:
+    """Messages that wait in each queue, or None where Redis does not answer."""
+
+    def read() -> list[int]:
+        with client().pipeline(transaction=False) as pipe:
+            for queue in queues:
+                pipe.llen(queue)
+            return [int(length) for length in pipe.execute()]
+
+    lengths = _try(read, "queue_lengths")
+    return None if lengths is None else dict(zip(queues, lengths, strict=True))
+
+
+def read_marker() -> tuple[bool, str | None]:
+    """(Redis answered, the marker it remembers or None)."""
+    answer = _try(lambda: (client().get(MARKER_KEY),), "read_marker")
+    if answer is None:
+        return False, None
+    return True, answer[0].decode() if answer[0] else None  # type: ignore[union-attr]
+
+
+def write_marker(marker: str) -> bool:
+    """Leave a mark in Redis's memory; it goes when the memory goes. True if it was written."""
+    return _try(lambda: client().set(MARKER_KEY, marker), "write_marker") is not None
+
+
+def _try(call: Callable[[], T], what: str) -> T | None:
+    global _quiet_until
+    if time.monotonic() < _quiet_until:
+        return None
+    try:
+        return call()
+    except (redis.RedisError, OSError) as away:
+        _quiet_until = time.monotonic() + _PAUSE_SECONDS
+        log.warning("redis_away", during=what, error=repr(away))
+        return None

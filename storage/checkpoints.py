@@ -1,0 +1,188 @@
+"""Claim a step, tell its start, commit its result: one round trip each, fenced by (token, position).
+
+A claim needs no disk: losing it in a crash only repeats a node that did not commit. A commit is synced; it writes the
+output, the facts, the events and moves the position, or nothing at all if the lease is not held any more.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from storage.postgres import Hot, Row, hot
+
+Json = Any
+OutputRow = tuple[str, int, Json, str | None]
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to execute one step once, until its deadline. reads, input, outputs: what the node declared."""
+
+    tenant_id: UUID
+    run_id: UUID
+    segment: int
+    pos: int
+    token: UUID
+    attempt: int
+    keys: tuple[str, ...]
+    nodes: tuple[str, ...]
+    seconds: float
+    chain: str
+    version: str
+    input_facts: dict[str, Json]
+    session_id: str | None
+    user_id: str | None
+    trace_id: str
+    traceparent: str | None
+    resumes: int
+    failures: int
+    losses: int
+    answer: Json
+    reads: tuple[str, ...]
+    input: str | None
+    outputs: tuple[OutputRow, ...]
+
+    @property
+    def key(self) -> str:
+        """The step's key."""
+        return self.keys[self.pos]
+
+    @property
+    def node(self) -> str:
+        """The node's name."""
+        return self.nodes[self.pos]
+
+    @property
+    def last(self) -> bool:
+        """Whether this is the last step of its segment."""
+        return self.pos + 1 == len(self.keys)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A result to be committed. events: (types, steps, nodes, data as JSON text), in order."""
+
+    output: str | None
+    output_ref: str | None
+    sha256: str
+    facts: str | None
+    started_at: datetime
+    events: tuple[list[str], list[str | None], list[str | None], list[str]]
+
+
+@dataclass(frozen=True)
+class Committed:
+    """What a commit wrote: done is the checkpoint's version, seq the last event's; stop: the run is being stopped."""
+
+    done: int
+    seq: int
+    stop: str | None
+    open: bool
+    at: datetime
+
+
+def claim(
+    tenant_id: UUID,
+    run_id: UUID,
+    segment: int,
+    pos: int,
+    attempt: int,
+    token: UUID,
+    worker: UUID,
+    timeout_seconds: float,
+    reads: tuple[str, ...],
+) -> Lease | None:
+    """Take the step at `pos`, if nobody else may: None for a stale message, a stopping run, a lease that is held."""
+    with hot() as db:
+        values = (run_id, segment, pos, attempt, token, worker, timeout_seconds, list(reads))
+        row = db.one("claim", *values, tenant=tenant_id, synced=False)
+    if row is None:
+        return None
+    (keys, nodes, seconds, chain, version, facts, session_id, user_id, trace_id, traceparent, resumes, given) = row[:11]
+    outputs, before = row[11:]
+    failures, losses, answer = json.loads(before) if before else (0, 0, None)
+    return Lease(
+        tenant_id,
+        run_id,
+        segment,
+        pos,
+        token,
+        attempt,
+        tuple(keys),
+        tuple(nodes),
+        seconds,
+        chain,
+        version,
+        json.loads(facts) if facts else {},
+        session_id,
+        user_id,
+        trace_id,
+        traceparent,
+        resumes,
+        failures,
+        losses,
+        answer,
+        reads,
+        given,
+        tuple((key, int(no), output, ref) for key, no, output, ref in json.loads(outputs or "[]")),
+    )
+
+
+def start(lease: Lease, data: str) -> tuple[int, datetime] | None:
+    """Write `step_started`, for a step whose start was not told with the commit before it. (seq, time) or None."""
+    with hot() as db:
+        values = (lease.run_id, lease.segment, lease.token, lease.key, lease.node, data)
+        row = db.one_locked("start", *values, tenant=lease.tenant_id, run_id=lease.run_id)
+    return (row[0], row[1]) if row else None
+
+
+def commit(db: Hot, lease: Lease, checkpoint: Checkpoint, *, alone: bool) -> Committed | None:
+    """Write a step's result; None: fenced. alone: a transaction of its own (one round trip), else inside the caller's."""
+    values = (
+        lease.run_id,
+        lease.segment,
+        lease.pos,
+        lease.token,
+        lease.key,
+        lease.node,
+        lease.attempt,
+        checkpoint.output,
+        checkpoint.output_ref,
+        checkpoint.sha256,
+        checkpoint.facts,
+        checkpoint.started_at,
+        *checkpoint.events,
+    )
+    if alone:
+        row = db.one_locked("commit", *values, tenant=lease.tenant_id, run_id=lease.run_id)
+    else:
+        row = db.one("commit", *values)
+    return _committed(row)
+
+
+def was_committed(db: Hot, lease: Lease) -> Committed | None:
+    """The commit of this very execution, if it happened although its answer was lost."""
+    return _committed(db.one("was_committed", lease.run_id, lease.key, lease.attempt, tenant=lease.tenant_id))
+
+
+def _committed(row: Row | None) -> Committed | None:
+    return Committed(row[0], row[1], row[2], bool(row[3]), row[4]) if row else None
+
+
+def read_input(tenant_id: UUID, run_id: UUID) -> str:
+    """The run's input as JSON text."""
+    with hot() as db:
+        row = db.one("read_input", run_id, tenant=tenant_id)
+    return str(row[0]) if row else "{}"
+
+
+def read_outputs(tenant_id: UUID, run_id: UUID, names: Sequence[str]) -> tuple[OutputRow, ...]:
+    """Outputs of finished steps by name: (key, version, output, blob reference)."""
+    with hot() as db:
+        rows = db.all("read_outputs", run_id, list(names), tenant=tenant_id)
+    return tuple((key, no, json.loads(output) if output is not None else None, ref) for key, no, output, ref in rows)

@@ -1,0 +1,107 @@
+-- The life of one step: lock, claim, start, commit, fail, wait, lose. All run as the application's role under the
+-- run's tenant. Locks are always taken in the order run, segment, step; `lock_run` is a statement of its own so that
+-- what follows it reads what the holder before it wrote.
+
+-- name: lock_run(uuid)
+-- First statement of every transaction that moves a run.
+SELECT 1 FROM runs WHERE id = $1 FOR NO KEY UPDATE
+
+-- name: claim(uuid, int, int, int, uuid, uuid, float8, text[])
+-- (run, segment, pos, attempt, token, worker, timeout_seconds, reads): once a message, unsynced. No row: this message
+-- is stale, the run is stopping, or someone alive holds the step. The same token may claim twice (a lost answer).
+WITH taken AS (
+    UPDATE segments s
+    SET token = $5, worker = $6, claimed_at = now(),
+        deadline_at = least(now() + make_interval(secs => $7), r.deadline_at)
+    FROM runs r
+    WHERE s.run_id = $1 AND s.no = $2 AND s.pos = $3 AND s.attempt = $4 AND s.open
+      AND (s.token IS NULL OR s.token = $5) AND s.due_at <= now()
+      AND r.id = s.run_id AND r.stop IS NULL AND r.status = 'running'
+    RETURNING s.keys, s.nodes, s.deadline_at, r.chain, r.chain_version, r.facts, r.session_id, r.user_id, r.trace_id,
+        r.traceparent, r.resumes, CASE WHEN 'input' = ANY ($8) THEN r.input END AS input
+)
+SELECT keys, nodes, extract(epoch FROM deadline_at - now())::float8, chain, chain_version, facts::text, session_id, user_id,
+    trace_id, traceparent, resumes, input::text,
+    CASE WHEN cardinality($8) > 0 THEN (
+        SELECT json_agg(json_build_array(st.key, st.version, st.output, st.output_ref))::text
+        FROM steps st
+        WHERE st.run_id = $1 AND st.status = 'succeeded'
+          AND regexp_replace(st.key, '^.*/|\[\d+\]$', '', 'g') = ANY ($8))
+    END,
+    (SELECT json_build_array(st.failures, st.losses, st.answer)::text FROM steps st
+     WHERE st.run_id = $1 AND st.key = taken.keys[$3 + 1])
+FROM taken
+
+-- name: read_outputs(uuid, text[])
+-- Outputs that a node did not declare but looks at: once a name.
+SELECT st.key, st.version, st.output::text, st.output_ref
+FROM steps st
+WHERE st.run_id = $1 AND st.status = 'succeeded' AND regexp_replace(st.key, '^.*/|\[\d+\]$', '', 'g') = ANY ($2)
+
+-- name: read_input(uuid)
+SELECT input::text FROM runs WHERE id = $1
+
+-- name: start(uuid, int, uuid, text, text, text)
+-- (run, segment, token, step, node, data): `step_started` of a step whose start was not written with the commit before it.
+WITH held AS (
+    SELECT 1 FROM segments WHERE run_id = $1 AND no = $2 AND open AND token = $3
+), run AS (
+    UPDATE runs SET seq = seq + 1 FROM held WHERE id = $1 RETURNING seq, tenant_id
+)
+INSERT INTO events (run_id, seq, tenant_id, type, step, node, at, data)
+SELECT $1, run.seq, run.tenant_id, 'step_started', $4, $5, now(), $6::json FROM run
+RETURNING seq, at
+
+-- name: commit(uuid, int, int, uuid, text, text, int, text, text, text, text, timestamptz, text[], text[], text[], text[])
+-- (run, segment, pos, token, key, node, attempt, output, output_ref, sha256, facts, started_at, events' types, steps, nodes, data):
+-- once a step, synced, right after lock_run in the same transaction. No row: fenced.
+WITH seg AS (
+    UPDATE segments
+    SET pos = pos + 1, attempt = 1, token = NULL, worker = NULL, claimed_at = NULL, deadline_at = NULL,
+        open = pos + 1 < cardinality(keys), sent_at = now(), sends = 1
+    WHERE run_id = $1 AND no = $2 AND pos = $3 AND token = $4 AND open
+    RETURNING open
+), run AS (
+    UPDATE runs SET done = done + 1, seq = seq + cardinality($13) FROM seg WHERE id = $1
+    RETURNING tenant_id, done, seq, stop, seg.open
+), step AS (
+    INSERT INTO steps AS st (run_id, key, tenant_id, node, segment, attempt, status, version, output, output_ref,
+                             sha256, facts, started_at, finished_at)
+    SELECT $1, $5, run.tenant_id, $6, $2, $7, 'succeeded', run.done, $8::json, $9, $10, $11::json, $12, now() FROM run
+    ON CONFLICT (run_id, key) DO UPDATE
+    SET status = 'succeeded', attempt = excluded.attempt, segment = excluded.segment, version = excluded.version,
+        output = excluded.output, output_ref = excluded.output_ref, sha256 = excluded.sha256, facts = excluded.facts,
+        error = NULL, pause = NULL, due_at = NULL, started_at = excluded.started_at, finished_at = excluded.finished_at
+), event AS (
+    INSERT INTO events (run_id, seq, tenant_id, type, step, node, at, data)
+    SELECT $1, run.seq - cardinality($13) + e.no, run.tenant_id, e.type, e.step, e.node, now(), e.data::json
+    FROM run, unnest($13, $14, $15, $16) WITH ORDINALITY AS e(type, step, node, data, no)
+)
+SELECT done, seq, stop, open, now() FROM run
+
+-- name: was_committed(uuid, text, int)
+-- Did this execution commit although its answer was lost?
+SELECT r.done, r.seq, r.stop, s.open, now()
+FROM steps st JOIN runs r ON r.id = st.run_id LEFT JOIN segments s ON s.run_id = st.run_id AND s.no = st.segment
+WHERE st.run_id = $1 AND st.key = $2 AND st.attempt = $3 AND st.status = 'succeeded'
+
+-- name: close_step(uuid, int, uuid, text, text, int, text, int, int, text, text, timestamptz, float8)
+-- (run, segment, token, key, node, attempt, status, +failures, +losses, error, pause, started_at, due in seconds or null):
+-- an execution that did not succeed: failed, retrying (due when) or waiting. Closes the segment. No row: fenced.
+WITH seg AS (
+    UPDATE segments SET open = false, token = NULL, worker = NULL
+    WHERE run_id = $1 AND no = $2 AND token IS NOT DISTINCT FROM $3 AND open
+    RETURNING tenant_id
+)
+INSERT INTO steps AS st (run_id, key, tenant_id, node, segment, attempt, status, failures, losses, error, pause,
+                         started_at, finished_at, due_at)
+SELECT $1, $4, seg.tenant_id, $5, $2, $6, $7, $8, $9, $10::json, $11::json, $12, now(),
+       now() + make_interval(secs => $13)
+FROM seg
+ON CONFLICT (run_id, key) DO UPDATE
+SET status = excluded.status, attempt = excluded.attempt, segment = excluded.segment,
+    failures = st.failures + excluded.failures, losses = st.losses + excluded.losses, error = excluded.error,
+    pause = excluded.pause, answer = CASE WHEN excluded.status = 'waiting' THEN NULL ELSE st.answer END,
+    started_at = excluded.started_at, finished_at = excluded.finished_at,
+    due_at = excluded.due_at
+RETURNING failures, losses

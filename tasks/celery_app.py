@@ -1,0 +1,35 @@
+"""The Celery app of the workers: one task for each agent node, under the node's own name, so that Flower shows agents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery
+
+from agents.registry import nodes
+from chains.catalog import missing_nodes
+from node import Node
+from tasks.run_node import StepFailed, run_node
+
+
+class MissingNodes(SystemExit):
+    """A chain names nodes that nobody has: the worker does not start."""
+
+
+def register(app: Celery, node: Node) -> None:
+    """Make the node a task. A failed step is written already; `throws` keeps its trace out of Celery's log."""
+
+    @app.task(name=node.name, bind=True, throws=(StepFailed,), ignore_result=True)  # type: ignore[untyped-decorator]
+    def execute(self: Any, **kwargs: Any) -> None:
+        run_node(self.request, node, kwargs)
+
+
+def make_app() -> Celery:
+    """The app with every node as a task. Raises MissingNodes where a chain names a node that nobody has."""
+    made = Celery("baton", config_source="celeryconfig")
+    every = nodes()
+    if missing := missing_nodes(every):
+        raise MissingNodes("chains name nodes that nobody has: " + "; ".join(missing))
+    for node in every.values():
+        register(made, node)
+    return made

@@ -1,0 +1,58 @@
+"""The rules of the effects ledger: what a step may do outside, so that nothing is done twice.
+
+idempotent: sent again under the same key until a result is known. at_most_once: the intent is on disk before the call
+and the result after it; an intent without a result is unknown, the run pauses, and a person decides. A different
+request under the same key pauses the run too: the node has changed its mind about something that may have happened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+
+import faults
+from chains import payload
+from node import EffectKind, Json, NotHappened, Pause, Stopped
+from storage.checkpoints import Lease
+from storage.effects import Entry, effect_key, intend, write
+
+
+def perform(lease: Lease, name: str, kind: EffectKind, request: Json, call: Callable[[str], Json]) -> Json:
+    """Do an effect once; its JSON result. Raises Pause where a person has to decide, Stopped for a lost lease."""
+    key = effect_key(lease.run_id, lease.key, name)
+    digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+    entry = intend(
+        lease.tenant_id, key, lease.run_id, lease.segment, lease.token, lease.key, lease.attempt, name, kind, digest
+    )
+    if entry is None:
+        raise Stopped("the lease of this step is lost")
+    _settle_conflict(entry, key, name, digest)
+    if entry.status == "done":
+        return json.loads(entry.result or "null")
+    if not entry.fresh:
+        if kind == "at_most_once":
+            write(lease.tenant_id, "effect_unknown", key)
+            raise Pause("effect", f"Did the effect {name!r} of step {lease.key!r} happen?", effect=key, name=name)
+        write(lease.tenant_id, "again_effect", key, lease.attempt, synced=False)
+    faults.point("between_intent_and_effect", lease.key)
+    try:
+        result = call(key)
+    except NotHappened:
+        write(lease.tenant_id, "effect_forgotten", key)
+        raise
+    faults.point("between_effect_and_result", lease.key)
+    write(lease.tenant_id, "effect_done", key, payload.dump(result), synced=kind == "at_most_once")
+    return result
+
+
+def _settle_conflict(entry: Entry, key: str, name: str, digest: str) -> None:
+    if entry.request_hash != digest:
+        raise Pause(
+            "effect",
+            f"The effect {name!r} was begun with another request. Did it happen?",
+            effect=key,
+            name=name,
+            conflict=True,
+            request_hash=digest,
+        )

@@ -1,0 +1,251 @@
+"""The life of a node: claim, think, commit, publish, go on. One Celery task for each node, and this is all of them.
+
+    before_claim -> claim -> after_claim -> the node -> after_node -> commit -> after_commit -> publish -> after_publish
+
+A message that is stale, forged or held by another ends here without a word. What a node raises becomes a retry, a
+wait or a failure (tasks/settle.py). Whatever else breaks (Postgres, Redis, this process) is nobody's failure: the
+lease is taken back by the sweep and the step runs again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import structlog
+from celery.exceptions import Reject
+
+import faults
+import metrics
+import telemetry
+from chains import catalog, payload
+from chains.advance import Outcome, advance, deliver, move, shown
+from chains.decide import Event
+from chains.lose import DRAINED
+from chains.message import ForgedMessage, Message, read
+from chains.plan import PlannedStep, find
+from errors import UnknownChain, UnknownVersion
+from node import Final, Json, Node
+from storage import broker, checkpoints
+from storage.checkpoints import Checkpoint, Committed, Lease
+from storage.postgres import Hot, Unavailable, hot
+from tasks import settle, worker
+from tasks.context import RunContext, State, open_context
+
+log = structlog.get_logger()
+
+CLAIM_PATIENCE_SECONDS = 5.0
+T = TypeVar("T")
+
+
+class StepFailed(Exception):
+    """The step did not succeed; what follows from it is written already. Only for Celery's eyes."""
+
+
+@dataclass(frozen=True)
+class Thought:
+    """What a node made: its output, ready to be committed, and when it began."""
+
+    output: payload.Stored
+    facts: dict[str, Json]
+    began: float
+    started_at: datetime
+
+
+def run_node(request: Any, node: Node, kwargs: dict[str, Any]) -> None:
+    """Execute one message. request: Celery's task request, whose chain is cut where the next link must not run."""
+    try:
+        message = read(node.name, kwargs)
+    except ForgedMessage as forged:
+        log.error("message_refused", task=node.name, reason=str(forged))
+        request.chain = None
+        return
+    if worker.this().draining.is_set():
+        raise Reject("this worker is stopping", requeue=True)
+    faults.point("before_claim", f"{message.segment}/{message.pos}")
+    lease = _patiently(lambda: _claim(message, node), CLAIM_PATIENCE_SECONDS)
+    if lease is None:
+        request.chain = None
+        return
+    with telemetry.span(
+        node.name, traceparent=lease.traceparent, run_id=str(lease.run_id), step=lease.key, attempt=lease.attempt
+    ):
+        if not _execute(lease, node):
+            request.chain = None
+            raise StepFailed(lease.key)
+        if lease.last:
+            request.chain = None
+
+
+def _claim(message: Message, node: Node) -> Lease | None:
+    me, token = worker.this(), uuid4()
+    where = (message.tenant, message.run, message.segment, message.pos, message.attempt)
+    return checkpoints.claim(*where, token, me.id, node.timeout_seconds, node.reads)
+
+
+def _execute(lease: Lease, node: Node) -> bool:
+    """From the claim to the commit; True if the next link of the segment is to run."""
+    me, ctx = worker.this(), open_context(lease, node.name)
+    me.running[lease.token] = ctx
+    try:
+        faults.point("after_claim", lease.key)
+        planned = _planned(lease)
+        if planned is None:
+            settle.give_back(lease, DRAINED)
+            return False
+        if not (planned.quick and lease.attempt == 1):
+            _tell_start(lease)
+        try:
+            thought = _think(lease, node, ctx, planned)
+        except BaseException as raised:  # SystemExit and MemoryError too: one that leaves the task kills the thread
+            settle.settle(lease, node, ctx, raised)
+            return False
+        faults.point("after_node", lease.key)
+        try:
+            return _finish(lease, ctx, thought)
+        except Exception:  # a bug of ours must not hold the lease until its deadline
+            log.exception("commit_failed", run=str(lease.run_id), step=lease.key)
+            settle.give_back(lease, "engine_error")
+            return False
+    finally:
+        me.running.pop(lease.token, None)
+
+
+def _planned(lease: Lease) -> PlannedStep | None:
+    try:
+        return find(catalog.definition(lease.chain, lease.version, lease.input_facts), lease.key)
+    except (UnknownChain, UnknownVersion):
+        return None
+
+
+def _think(lease: Lease, node: Node, ctx: RunContext, planned: PlannedStep) -> Thought:
+    began, started_at = time.monotonic(), datetime.now(UTC)
+    faults.point("in_node", lease.key)
+    output = node(State(lease), ctx)
+    if not isinstance(output, Mapping):
+        raise Final(f"the node {node.name} returned {type(output).__name__}, not a JSON object", code="bad_output")
+    try:
+        facts = payload.facts_of(output, planned.facts)
+        if ctx.degraded:
+            facts["degraded"] = ctx.degraded
+        stored = payload.store(lease.tenant_id, lease.run_id, dict(output))
+    except (TypeError, ValueError) as wrong:
+        raise Final(f"the output of {node.name} cannot be stored: {wrong}", code="bad_output") from wrong
+    return Thought(stored, facts, began, started_at)
+
+
+def _tell_start(lease: Lease) -> None:
+    event = Event("step_started", lease.key, lease.node, {"attempt": lease.attempt})
+    try:
+        told = checkpoints.start(lease, payload.dump(event.data))
+    except Unavailable:
+        return  # a start that is not told costs nothing; the commit will wait for Postgres
+    if told:
+        broker.publish(lease.tenant_id, lease.run_id, {"events": shown(lease.run_id, [event], *told)})
+
+
+def _finish(lease: Lease, ctx: RunContext, thought: Thought) -> bool:
+    """Commit, publish and go on; True if the next link of this segment is to run."""
+    seconds = time.monotonic() - thought.began
+    data = {"attempt": lease.attempt, "duration_ms": round(seconds * 1000, 3)}
+    events = [*ctx.events, Event("step_succeeded", lease.key, lease.node, data), *_next_start(lease)]
+    checkpoint = Checkpoint(
+        thought.output.text,
+        thought.output.ref,
+        thought.output.sha256,
+        payload.dump(thought.facts) if thought.facts else None,
+        thought.started_at,
+        (
+            [one.type for one in events],
+            [one.step for one in events],
+            [one.node for one in events],
+            [payload.dump(one.data) for one in events],
+        ),
+    )
+    done = _commit(lease, checkpoint)
+    if done is None:
+        metrics.FENCED.labels(node=lease.node).inc()
+        log.warning("commit_fenced", run=str(lease.run_id), step=lease.key, attempt=lease.attempt)
+        return False
+    committed, outcome = done
+    metrics.STEP_SECONDS.labels(node=lease.node, status="succeeded").observe(seconds)
+    faults.point("after_commit", lease.key)
+    outcome.events = shown(lease.run_id, events, committed.seq, committed.at) + outcome.events
+    _go_on(lease, committed, outcome)
+    return committed.stop is None
+
+
+def _next_start(lease: Lease) -> list[Event]:
+    """The start of the segment's next step, if that one is quick: told now, it needs no write of its own."""
+    if lease.last:
+        return []
+    key, node = lease.keys[lease.pos + 1], lease.nodes[lease.pos + 1]
+    following = find(catalog.definition(lease.chain, lease.version, lease.input_facts), key)
+    return [Event("step_started", key, node, {"attempt": 1})] if following and following.quick else []
+
+
+def _commit(lease: Lease, checkpoint: Checkpoint) -> tuple[Committed, Outcome] | None:
+    """Commit, and with a segment's last step move the run in the same transaction. None: fenced.
+
+    Postgres may be away: then it is tried again until the lease ends. A commit whose answer was lost is recognised.
+    """
+    asked_before = False
+
+    def attempt() -> tuple[Committed, Outcome] | None:
+        nonlocal asked_before
+        with hot() as db:
+            if asked_before and (before := checkpoints.was_committed(db, lease)):
+                return before, Outcome(lease.tenant_id, lease.run_id)
+            asked_before = True
+            return _commit_last(db, lease, checkpoint) if lease.last else _commit_inner(db, lease, checkpoint)
+
+    return _patiently(attempt, lease.seconds)
+
+
+def _commit_inner(db: Hot, lease: Lease, checkpoint: Checkpoint) -> tuple[Committed, Outcome] | None:
+    committed = checkpoints.commit(db, lease, checkpoint, alone=True)
+    return (committed, Outcome(lease.tenant_id, lease.run_id)) if committed else None
+
+
+def _commit_last(db: Hot, lease: Lease, checkpoint: Checkpoint) -> tuple[Committed, Outcome] | None:
+    with db.transaction(lease.tenant_id, lease.run_id):
+        committed = checkpoints.commit(db, lease, checkpoint, alone=False)
+        if committed is None:
+            return None
+        faults.point("in_join", lease.key)
+        outcome = move(db, lease.tenant_id, lease.run_id)
+        if outcome.status is not None:
+            faults.point("in_final_transition", lease.key)
+    return committed, outcome
+
+
+def _go_on(lease: Lease, committed: Committed, outcome: Outcome) -> None:
+    """Tell the viewers, send the segments that follow; carry a stop through once this step is out of its way.
+
+    Sticky hops belong here: the segment's next link, run at once in this worker. Group commit belongs in `_commit`.
+    """
+    outcome.step = lease.key
+    deliver(outcome)
+    if committed.stop is not None and outcome.status is None:
+        deliver(advance(lease.tenant_id, lease.run_id))
+
+
+def _patiently(call: Callable[[], T], seconds: float) -> T | None:
+    """The call's answer, tried again while Postgres is away, for so many seconds; None after that.
+
+    An unclaimed message is sent again by the sweep, an uncommitted step is run again: neither is lost.
+    """
+    until, pause = time.monotonic() + seconds, 0.05
+    while True:
+        try:
+            return call()
+        except Unavailable as away:
+            if time.monotonic() + pause >= until:
+                log.warning("postgres_away", error=repr(away))
+                return None
+            time.sleep(pause)
+            pause = min(pause * 2, 1.0)
