@@ -205,11 +205,10 @@ def _field_error(error: ErrorDetails, given: Json, known: Iterable[str]) -> Fiel
 
 
 def check(body: Part, chain: str) -> None:
-    """Raise DefinitionError where keys, labels or names of a body collide, or where reads= names no step."""
-    found = list(places(body))
+    """Raise DefinitionError where keys, labels or names of a body collide."""
     steps: set[str] = set()
     names: dict[str, Place] = {"input": Place("input", "input", Step("input"), ())}
-    for place in found:
+    for place in places(body):
         check_key(place.name, f"the key of a step of chain {chain!r}")
         if place.pattern in steps:
             raise DefinitionError(f"chain {chain!r} has the step key {place.pattern!r} twice: give one of them key=")
@@ -219,9 +218,6 @@ def check(body: Part, chain: str) -> None:
                 f"chain {chain!r} has the name {place.name!r} both within an each and outside of it "
                 f"({names[place.name].pattern}, {place.pattern}): give one of them key="
             )
-    for place in found:
-        for name in (place.part.reads if isinstance(place.part, Step) else None) or ():
-            _known(name, names, f"reads= of step {place.pattern!r} in chain {chain!r} names")
     _check_labels(body, chain, set())
 
 

@@ -31,13 +31,15 @@ class DefinitionError(BatonError):
 
 @dataclass(frozen=True)
 class Step:
-    """One agent node. facts: fields of its output to decide on; reads, quick: override what the node says of itself."""
+    """One agent node.
+
+    facts: fields of its output to decide on; quick: it takes milliseconds here, so its start needs no write of its own.
+    """
 
     node: str
     key: str | None = None
     facts: tuple[str, ...] = ()
-    reads: tuple[str, ...] | None = None
-    quick: bool | None = None
+    quick: bool = False
 
     @property
     def name(self) -> str:
@@ -131,16 +133,13 @@ def step(
     key: str | None = None,
     *,
     facts: Iterable[str] = (),
-    reads: Iterable[str] | None = None,
-    quick: bool | None = None,
+    quick: bool = False,
 ) -> Step:
     """Run the node of this name."""
     check_key(node, "the node of step()")
     if key is not None:
         check_key(key, f"key= of step({node!r})")
-    where = f"step({node!r})"
-    declared = None if reads is None else check_names(reads, "reads", where)
-    return Step(node, key, check_names(facts, "facts", where), declared, quick)
+    return Step(node, key, check_names(facts, "facts", f"step({node!r})"), quick)
 
 
 def sequence(*parts: Part) -> Part:

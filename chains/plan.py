@@ -39,15 +39,14 @@ class PlanError(BatonError):
 class PlannedStep:
     """A step of this run by its key; gate is set (its question in words) where it is one, and its node is then "gate".
 
-    facts: fields to keep beside the checkpoint; reads, quick: what the definition overrides of the node, or None.
+    facts: fields to keep beside the checkpoint; quick: it takes milliseconds.
     """
 
     key: str
     node: str
     facts: tuple[str, ...] = ()
     gate: Gate | None = None
-    reads: tuple[str, ...] | None = None
-    quick: bool | None = None
+    quick: bool = False
 
 
 Line: TypeAlias = tuple[PlannedStep, ...]
@@ -86,7 +85,7 @@ def find(body: Part, key: str) -> PlannedStep | None:
 def planned_step(key: str, part: Step | Gate) -> PlannedStep:
     if isinstance(part, Gate):
         return PlannedStep(key, "gate", part.facts, part)
-    return PlannedStep(key, part.node, part.facts, None, part.reads, part.quick)
+    return PlannedStep(key, part.node, part.facts, None, part.quick)
 
 
 @lru_cache(maxsize=256)

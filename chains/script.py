@@ -72,21 +72,21 @@ SCRIPT = Chain(
     input_schema=ScriptInput,
     output=output,
     body=sequence(
-        step("script.load_context"),
-        step("script.recognize_intent"),
+        step("script.load_context", quick=True),
+        step("script.recognize_intent", quick=True),
         parallel(
-            step("script.fetch_profile"),
-            step("script.fetch_product"),
+            step("script.fetch_profile", quick=True),
+            step("script.fetch_product", quick=True),
         ),
         step("script.write"),
-        step("script.check_quality", facts=("passed",)),
+        step("script.check_quality", facts=("passed",), quick=True),
         repeat(
             "improve",
             step("script.rewrite"),
-            step("script.check_quality", facts=("passed",)),
+            step("script.check_quality", facts=("passed",), quick=True),
             until=passed,
             at_most=2,
         ),
-        step("script.remember_turn"),
+        step("script.remember_turn", quick=True),
     ),
 )

@@ -50,8 +50,8 @@ class TestLines:
         assert plan(step("n.only"), {}, {"only": {}}) == Plan((), True)
 
     def test_a_planned_step_carries_what_the_definition_says(self) -> None:
-        body = step("n.a", facts=("x",), reads=("input",), quick=True)
-        assert plan(body, {}, {}).lines == ((PlannedStep("a", "n.a", ("x",), None, ("input",), True),),)
+        body = step("n.a", facts=("x",), quick=True)
+        assert plan(body, {}, {}).lines == ((PlannedStep("a", "n.a", ("x",), None, True),),)
 
     def test_a_line_ends_before_a_parallel_and_each_of_its_ways_is_one(self) -> None:
         body = sequence(step("n.a"), parallel(sequence(step("n.b"), step("n.c")), step("n.d")), step("n.e"))
