@@ -1,0 +1,88 @@
+"""Accept a run: what POST /runs, /agents/{id}/runs and /generate have in common, up to the recorded run.
+
+The 202 says that the run is in Postgres. Its first segments are sent by a thread (a greenlet in the web process) that
+nobody waits for: a frozen broker delays no answer, and what it does not take the sweep sends.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from flask import Response, request, url_for
+
+import telemetry
+from app import auth, show
+from app.operation import answer_json, invalid
+from chains.submit import Submitted, SubmitRequest, deliver_later, submit
+from storage.reads import runs
+
+HEADER = "Idempotency-Key"
+MAX_KEY_LENGTH = 255
+
+
+def accept(
+    chain: str,
+    given: Mapping[str, Any],
+    *,
+    body_key: str | None = None,
+    session_id: str | None = None,
+    deadline_seconds: float | None = None,
+    on_busy: str = "reject",
+    agent_id: str | None = None,
+    user_id: str | None = None,
+) -> Submitted:
+    """Record the run and have it sent. body_key: the body's `idempotency_key`. Raises what `submit` raises."""
+    asked = SubmitRequest(
+        chain=chain,
+        input=dict(given),
+        session_id=session_id,
+        deadline_seconds=deadline_seconds,
+        idem_key=idempotency_key(body_key),
+        on_busy=on_busy,
+        agent_id=agent_id,
+        user_id=user_id,
+        traceparent=telemetry.current_traceparent(),
+    )
+    submitted = submit(auth.tenant_id(), asked)
+    # In a thread of its own: neither a frozen broker nor a slow one may hold up the answer.
+    threading.Thread(target=deliver_later, args=(submitted,), name="deliver", daemon=True).start()
+    telemetry.bind_contextvars(run_id=str(submitted.run_id))
+    return submitted
+
+
+def idempotency_key(body_key: str | None) -> str | None:
+    """The key of this request, from its header or its body. Raises InvalidInput where they differ."""
+    header = request.headers.get(HEADER)
+    if header is not None:
+        header = header.strip()
+        if not header or len(header) > MAX_KEY_LENGTH or not header.isprintable():
+            raise invalid(HEADER, f"must be 1 to {MAX_KEY_LENGTH} visible characters")
+    if header is not None and body_key is not None and header != body_key:
+        raise invalid("idempotency_key", f"differs from the header {HEADER}")
+    return header if header is not None else body_key
+
+
+def headers(submitted: Submitted) -> dict[str, str]:
+    """Where the run is, and whether it was there before."""
+    made = {"Location": location(submitted.run_id)}
+    if submitted.replayed:
+        made["Idempotent-Replayed"] = "true"
+    return made
+
+
+def location(run_id: UUID) -> str:
+    """The address of a run."""
+    return url_for("runs.get", run_id=run_id)
+
+
+def accepted(submitted: Submitted, status: int = 202) -> Response:
+    """The answer: 202, where the run is, and the run."""
+    return shown(submitted.run_id, status, headers(submitted))
+
+
+def shown(run_id: UUID, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """The run as it stands."""
+    return answer_json(show.run(runs.get(auth.tenant_id(), run_id)), status, headers)

@@ -1,0 +1,34 @@
+"""Every metric of the product in one place; imports only prometheus_client.
+
+With PROMETHEUS_MULTIPROC_DIR set (as `manage.py up` does) each process counts into files of that folder, and the web
+process adds them up at `/metrics`. What can be read from Postgres (queue depth, ages) is not counted here: the web
+process measures it when it is scraped, see `app/api/metrics.py`.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+RUNS = Counter("agent_run", "Runs that reached a final status", ["agent_id", "status"])
+"""Names of the first two come from the product's source documents: `agent_run_total`, `agent_token_usage`."""
+TOKENS = Counter("agent_token_usage", "Tokens that models read and wrote", ["agent_id", "model_name"])
+
+RUNS_ACCEPTED = Counter("baton_runs_accepted", "Runs answered with 202", ["chain"])
+STEP_SECONDS = Histogram("baton_step_seconds", "From a step's claim to its commit", ["node", "status"], buckets=_SECONDS)
+RETRIES = Counter("baton_step_retries", "Steps that failed and were planned again", ["node"])
+LOSSES = Counter("baton_step_losses", "Steps whose worker died or whose deadline passed", ["node"])
+RESCUES = Counter("baton_step_rescues", "Segments that the sweep set going again", ["reason"])
+POISON = Counter("baton_step_poison", "Steps set aside after too many losses", ["node"])
+SENDS = Counter("baton_sends", "Segments sent to the broker")
+SENDS_FAILED = Counter("baton_sends_failed", "Sends that the broker did not take; the sweep sends them again")
+FENCED = Counter("baton_commits_fenced", "Commits that wrote nothing because the lease had gone to another", ["node"])
+SWEEP_SECONDS = Histogram("baton_sweep_seconds", "One sweep of the keeper", buckets=_SECONDS)
+
+HTTP_SECONDS = Histogram(
+    "baton_http_request_seconds", "HTTP requests, to the first byte", ["method", "route", "status"], buckets=_SECONDS
+)
+VIEWERS = Gauge("baton_viewers", "Open live streams", ["kind"], multiprocess_mode="livesum")
+EVENTS_DELIVERED = Counter("baton_events_delivered", "Events written to live streams", ["kind"])
+VIEWERS_DROPPED = Counter("baton_viewers_dropped", "Live streams closed because the client did not read", ["kind"])

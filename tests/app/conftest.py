@@ -1,0 +1,94 @@
+"""A client of the front end for a fresh tenant, and rows that stand for what workers would have done."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+import telemetry
+from app import create_app
+from chains import catalog
+from storage import postgres
+from storage.tables import Run, Segment, Step, uuid7
+from tests.app.rows import START, Client, MakeRun, event_row
+
+@pytest.fixture(scope="session")
+def flask_app(settings_env: Any) -> Flask:
+    """The application, made once."""
+    telemetry.setup("tests", level="WARNING")
+    return create_app()
+
+
+@pytest.fixture
+def anonymous(flask_app: Flask) -> FlaskClient:
+    """A client without a key."""
+    return flask_app.test_client()
+
+
+@pytest.fixture
+def client(flask_app: Flask, api_key: str) -> Client:
+    """A client of `tenant`."""
+    return Client(flask_app, api_key)
+
+
+@pytest.fixture
+def make_run(tenant: UUID) -> MakeRun:
+    """Write a run as workers would have left it: `steps` maps keys to outputs, `open_steps` are still in a segment."""
+
+    def make(
+        status: str = "completed",
+        steps: dict[str, Any] | None = None,
+        open_steps: tuple[str, ...] = (),
+        owner: UUID | None = None,
+        events: int | None = None,
+        **fields: Any,
+    ) -> UUID:
+        run_id, who = uuid7(), owner or tenant
+        steps = steps or {}
+        given = {"steps": len(steps) + len(open_steps) or 1}
+        final = status in ("completed", "failed", "cancelled")
+        values: dict[str, Any] = {
+            "chain": "probe",
+            "chain_version": "1",
+            "trace_id": "a" * 32,
+            "input": given,
+            "facts": catalog.latest("probe").accept(given).facts,
+            "created_at": START,
+            "started_at": START,
+            "finished_at": START + timedelta(seconds=9) if final else None,
+        }
+        count = events if events is not None else len(steps)
+        with postgres.session(who) as db:
+            db.add(Run(id=run_id, tenant_id=who, status=status, seq=count, done=len(steps), **(values | fields)))
+            for place, (key, output) in enumerate(steps.items(), 1):
+                began = START + timedelta(seconds=place)
+                db.add(
+                    Step(
+                        run_id=run_id,
+                        key=key,
+                        tenant_id=who,
+                        node="probe.work",
+                        segment=1,
+                        status="succeeded",
+                        version=place,
+                        output=output,
+                        facts={},
+                        started_at=began,
+                        finished_at=began + timedelta(milliseconds=250),
+                    )
+                )
+            for seq in range(1, count + 1):
+                db.add(event_row(run_id, who, seq))
+            if open_steps:
+                nodes = ["probe.work"] * len(open_steps)
+                db.add(
+                    Segment(run_id=run_id, no=9, tenant_id=who, keys=list(open_steps), nodes=nodes, queue="agents")
+                )
+        return run_id
+
+    return make
