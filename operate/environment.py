@@ -58,7 +58,7 @@ def complete(known: Settings, given: dict[str, str], instance: Instance) -> dict
 
 def for_commands(values: dict[str, str]) -> dict[str, str]:
     """The part that `<data-dir>/env` keeps for commands typed by hand: servers, secret, port, the user's settings."""
-    names = {*FOR_COMMANDS, *(name for name in ENV_NAMES if name in values)}
+    names = {*FOR_COMMANDS, *(name for name in ENV_NAMES if name in values)} - {"BATON_FAULT_POINTS"}
     return {name: values[name] for name in sorted(names) if values.get(name)}
 
 

@@ -94,6 +94,11 @@ class Instance:
         ]
         self.write("processes.json", json.dumps(rows, indent=1))
 
+    def left_over(self) -> list[int]:
+        """Pids of an earlier life: the recorded processes but the servers, and whatever those have left behind."""
+        rows = [row for row in self.read("processes.json") or [] if row["name"] not in ("postgres", "redis")]
+        return [pid for row in rows for pid in processes.session_of(row["pid"], row["started_ticks"] or 0)]
+
     def running(self) -> list[Process]:
         """The processes that run now, by the data dir and /proc alone: no server is asked."""
         return [

@@ -157,15 +157,8 @@ class Supervisor:
         return self.instance.folder / "logs" / f"{name}.log"
 
     def _end_earlier_life(self) -> None:
-        """End what an `up` that was killed has left: each process with its group, the servers by their folders."""
-        left = self.instance.running()
-        for process in left:
-            if process["name"] not in ("postgres", "redis"):
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(process["pid"], signal.SIGKILL)
-        processes.end(
-            [row["pid"] for row in left if row["name"] not in ("postgres", "redis")], signal.SIGKILL, patience_seconds=5
-        )
+        """End what an `up` that was killed has left; the servers are found by their folders when they are prepared."""
+        processes.end(self.instance.left_over(), signal.SIGKILL, patience_seconds=5)
         shutil.rmtree(self.instance.folder / "metrics", ignore_errors=True)
         (self.instance.folder / "metrics").mkdir(exist_ok=True)
 

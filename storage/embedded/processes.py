@@ -45,6 +45,22 @@ def living_in(folder: Path, program: str) -> list[int]:
     return found
 
 
+def session_of(leader: int, started_ticks: int) -> list[int]:
+    """Pids of the session that this process leads or led: itself and the orphans that it left.
+
+    The number stays taken while any of them lives; a leader with another start time is a stranger, and so are his.
+    """
+    if start_time(leader) not in (None, started_ticks):
+        return []
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = entry.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == leader and fields[0] not in "ZX":
+                found.append(int(entry.parent.name))
+    return found
+
+
 def _works_in(entry: Path, folder: Path) -> bool:
     try:
         return (entry / "cwd").readlink() == folder
