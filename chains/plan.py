@@ -83,6 +83,7 @@ def find(body: Part, key: str) -> PlannedStep | None:
 
 
 def planned_step(key: str, part: Step | Gate) -> PlannedStep:
+    """The step or gate of a definition as that of a run."""
     if isinstance(part, Gate):
         return PlannedStep(key, "gate", part.facts, part)
     return PlannedStep(key, part.node, part.facts, None, part.quick)
@@ -125,6 +126,10 @@ class _Walk:
         """Walk a part as a strand of its own. True: all of it is done."""
         strand = _Strand(facts)
         self.part(part, prefix, strand)
+        return self.end(strand)
+
+    def end(self, strand: _Strand) -> bool:
+        """Keep the line of a strand that was walked. True: all of it is done."""
         if strand.line:
             self.lines.append(tuple(strand.line))
         return not strand.must_wait()
@@ -191,9 +196,7 @@ class _Walk:
             return self.strand(part.part, place + "/", facts)
         strand = _Strand(facts)
         self.step(part.plain, place, part.label, strand)
-        if strand.line:
-            self.lines.append(tuple(strand.line))
-        return not strand.line
+        return self.end(strand)
 
     def repeat(self, part: Repeat, prefix: str, strand: _Strand) -> None:
         for number in range(1, part.at_most + 1):

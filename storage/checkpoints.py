@@ -103,8 +103,8 @@ def claim(
         row = db.one("claim", *values, tenant=tenant_id, synced=False)
     if row is None:
         return None
-    (keys, nodes, seconds, chain, version, facts, session_id, user_id, trace_id, traceparent, resumes, given) = row[:11]
-    outputs, before = row[11:]
+    (keys, nodes, seconds, chain, version, facts, session_id, user_id, trace_id, traceparent, resumes, given) = row[:12]
+    outputs, before = row[12:]
     failures, losses, answer = json.loads(before) if before else (0, 0, None)
     return Lease(
         tenant_id,
