@@ -9,6 +9,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from agents.registry import nodes
 from chains import catalog
 from chains.definition import Chain, DefinitionError, step
 from errors import UnknownChain, UnknownVersion
@@ -111,6 +112,10 @@ def test_nodes_that_nobody_has_are_told_with_their_chains(own_package: OwnPackag
     nodes = {node for name in ("probe", "script") for node in catalog._nodes(catalog.latest(name))}
     assert catalog.missing_nodes(nodes) == {"shop.built": ["built 1"], "shop.work": ["order 1"]}
     assert catalog.missing_nodes({*nodes, "shop.built", "shop.work"}) == {}
+
+
+def test_every_node_of_the_built_in_chains_is_there() -> None:
+    assert catalog.missing_nodes(nodes()) == {}
 
 
 def test_chains_are_collected_from_modules() -> None:
