@@ -25,16 +25,16 @@ def backends() -> tuple[Backend, ...]:
 
 def embedded(name: str) -> Backend | None:
     """The embedded model where `up` started one: small, quick, English only, and weak."""
-    url, key = getattr(settings(), "embedded_model_url", ""), getattr(settings(), "embedded_model_key", None)
-    if not url:
+    chosen = settings()
+    if not chosen.embedded_model_url:
         return None
     return Backend(
         name=f"{name}/{EMBEDDED_MODEL}",
         kind="embedded",
-        endpoint=url,
+        endpoint=chosen.embedded_model_url,
         model=EMBEDDED_MODEL,
         languages=("en",),
-        api_key=key.get_secret_value() if key else None,
+        api_key=chosen.embedded_model_key.get_secret_value() or None,
         weak=True,
         timeout_seconds=30.0,
     )
