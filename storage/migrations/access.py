@@ -57,18 +57,33 @@ def apply(connection: Connection, app_role: str, keeper_role: str) -> None:
     """Bring grants and policies to what this page says, in the connection's transaction.
 
     A policy is replaced under a lock that waits for every running statement on its table, so nothing is done when
-    nothing changed: the rules' digest stands in the comment of alembic's own table.
+    nothing changed: the rules' digest stands in the comment of alembic's own table. What stands there is believed only
+    where the rules do too: a backup restored on a server without the roles has the comment and no rules.
     """
     quote = connection.dialect.identifier_preparer.quote
     owner = str(connection.scalar(text("SELECT current_user")))
     statements = rules(quote(owner), quote(app_role), quote(keeper_role))
     digest = "access " + hashlib.sha256("\n".join(statements).encode()).hexdigest()
     known = connection.scalar(text("SELECT obj_description('alembic_version'::regclass, 'pg_class')"))
-    if known == digest:
+    if known == digest and _in_place(connection, owner, app_role, keeper_role):
         return
     for statement in statements:
         connection.exec_driver_sql(statement)
     connection.exec_driver_sql(f"COMMENT ON TABLE alembic_version IS '{digest}'")
+
+
+def _in_place(connection: Connection, owner: str, app_role: str, keeper_role: str) -> bool:
+    """Whether every role has its grants and every table its three policies, as far as the catalog's names tell."""
+    may = text("SELECT has_table_privilege(CAST(:role AS name), :table, :privilege)")
+    for table, (app_may, keeper_may) in GRANTS.items():
+        for role, wanted in ((app_role, app_may), (keeper_role, keeper_may)):
+            for privilege in (wanted or "").split(", "):
+                asked = {"role": role, "table": table, "privilege": privilege}
+                if privilege and not connection.scalar(may, asked):
+                    return False
+    there = set(connection.execute(text("SELECT tablename, policyname, roles[1] FROM pg_policies")).tuples())
+    names = {"owner": owner, "app": app_role, "keeper": keeper_role}
+    return all((table, policy, role) in there for table in TENANT_COLUMN for policy, role in names.items())
 
 
 def rules(owner: str, app: str, keeper: str) -> list[str]:

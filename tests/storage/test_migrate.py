@@ -88,6 +88,26 @@ def test_twice_changes_nothing(servers: Servers, owner_db: Connection) -> None:
     assert (rows(owner_db, seen), rows(owner_db, policies)) == before
 
 
+def test_what_a_restored_backup_lacks_is_made_again(fresh_database: Callable[[str], Database]) -> None:
+    # Given a database that went to a server where the roles were not known: its tables are there, its rules are not
+    database = fresh_database("CREATEROLE")
+    migrate(*database.urls)
+    app, keeper = (urlsplit(url).username for url in (database.app_url, database.keeper_url))
+    with connect_to(database.owner_url) as owner:
+        rows(owner, f'REVOKE ALL ON ALL TABLES IN SCHEMA public FROM "{app}", "{keeper}"; DROP POLICY app ON runs')
+    # When it is brought up there
+    migrate(*database.urls)
+    # Then they are there
+    with connect_to(database.owner_url) as owner:
+        assert rows(owner, "SELECT count(*) FROM pg_policies WHERE tablename = 'runs'") == [(3,)]
+        rows(owner, "DROP POLICY app ON runs")
+    migrate(*database.urls)
+    with connect_to(database.app_url) as app_connection:
+        assert rows(app_connection, "SELECT count(*) FROM runs") == [(0,)]
+    with connect_to(database.owner_url) as owner:
+        assert rows(owner, "SELECT count(*) FROM pg_policies WHERE tablename = 'runs'") == [(3,)]
+
+
 def test_several_at_once_are_one(fresh_database: Callable[[str], Database]) -> None:
     database = fresh_database("CREATEROLE")
     migrate_at_once([database.urls] * 3)
