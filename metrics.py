@@ -16,7 +16,9 @@ RUNS = Counter("agent_run", "Runs that reached a final status", ["agent_id", "st
 TOKENS = Counter("agent_token_usage", "Tokens that models read and wrote", ["agent_id", "model_name"])
 
 RUNS_ACCEPTED = Counter("baton_runs_accepted", "Runs answered with 202", ["chain"])
-STEP_SECONDS = Histogram("baton_step_seconds", "From a step's claim to its commit", ["node", "status"], buckets=_SECONDS)
+STEP_SECONDS = Histogram(
+    "baton_step_seconds", "From a step's claim to its commit", ["node", "status"], buckets=_SECONDS
+)
 RETRIES = Counter("baton_step_retries", "Steps that failed and were planned again", ["node"])
 LOSSES = Counter("baton_step_losses", "Steps whose worker died or whose deadline passed", ["node"])
 RESCUES = Counter("baton_step_rescues", "Segments that the sweep set going again", ["reason"])

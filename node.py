@@ -75,7 +75,11 @@ class Context(Protocol):
     attempt: int
     resumes: int
     answer: Json
-    models: Any
+
+    @property
+    def models(self) -> Any:
+        """The gateway: every model behind one door."""
+        ...
 
     @property
     def cancelled(self) -> bool:

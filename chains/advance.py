@@ -147,7 +147,17 @@ def _write(db: Hot, now: Situation, decision: Decision, outcome: Outcome) -> Non
         db.do("close_open_segments", now.run_id)
     for no, new in enumerate(decision.segments, now.last_no + 1):
         keys, nodes = tuple(one.key for one in new.steps), tuple(one.node for one in new.steps)
-        db.do("open_segment", now.run_id, no, now.tenant_id, list(keys), list(nodes), new.attempt, new.queue, new.due_seconds)
+        db.do(
+            "open_segment",
+            now.run_id,
+            no,
+            now.tenant_id,
+            list(keys),
+            list(nodes),
+            new.attempt,
+            new.queue,
+            new.due_seconds,
+        )
         if new.due_seconds <= 0:
             outcome.segments.append(Segment(now.tenant_id, now.run_id, no, 0, keys, nodes, new.attempt, new.queue))
     record(db, now.tenant_id, now.run_id, decision.events, outcome)
@@ -182,7 +192,9 @@ def _complete(db: Hot, now: Situation, frm: str, outcome: Outcome) -> str:
     results: Results = read_results(db, now.run_id)
     degraded = next((one.facts["degraded"] for one in results.steps if one.facts.get("degraded")), None)
     try:
-        output = chain.output(results) if chain.output else results.output(results.steps[-1].name) if results.steps else None
+        output = (
+            chain.output(results) if chain.output else results.output(results.steps[-1].name) if results.steps else None
+        )
         stored = payload.store(now.tenant_id, now.run_id, output)
     except Exception as wrong:
         error = {"code": "output_failed", "message": f"The chain's output failed: {wrong!r}"[:1000], "step": None}

@@ -61,9 +61,17 @@ def _apply(db: Hot, now: Situation, waiting: Unfinished, given: Json, outcome: O
     if waiting.node == "gate":
         facts = dict(gate_facts(waiting.pause.get("facts"), given))
         if len(payload.dump(facts).encode()) > payload.MAX_FACTS_BYTES:
-            raise InvalidInput(errors=[{"field": "answer", "message": f"is larger than {payload.MAX_FACTS_BYTES} bytes"}])
+            raise InvalidInput(
+                errors=[{"field": "answer", "message": f"is larger than {payload.MAX_FACTS_BYTES} bytes"}]
+            )
         pass_gate(db, now.run_id, waiting.key, given, facts)
-        record(db, now.tenant_id, now.run_id, [Event("step_succeeded", waiting.key, "gate", {"attempt": waiting.attempt})], outcome)
+        record(
+            db,
+            now.tenant_id,
+            now.run_id,
+            [Event("step_succeeded", waiting.key, "gate", {"attempt": waiting.attempt})],
+            outcome,
+        )
     else:
         db.do("step_again", now.run_id, waiting.key, json.dumps(given))
 

@@ -79,10 +79,12 @@ def backoff_seconds(failures: int, seed: str) -> float:
     The jitter (0.75 to 1.25) is drawn from the seed, so that the same failure always waits as long.
     """
     jitter = 0.75 + random.Random(seed).random() / 2
-    return min(MAX_BACKOFF_SECONDS, BACKOFF_SECONDS * 2 ** min(failures - 1, 16) * jitter)
+    return min(MAX_BACKOFF_SECONDS, BACKOFF_SECONDS * float(2 ** min(failures - 1, 16)) * jitter)
 
 
-def decide(now: Situation, body: Part, *, session_free: bool = True, grace_seconds: float = STOP_GRACE_SECONDS) -> Decision:
+def decide(
+    now: Situation, body: Part, *, session_free: bool = True, grace_seconds: float = STOP_GRACE_SECONDS
+) -> Decision:
     """Tell what comes next for a run. session_free: no other run is changing this run's session."""
     if now.status in FINAL:
         return Decision()
@@ -105,7 +107,11 @@ def _stopping(now: Situation, stop: tuple[str, Json] | None, grace_seconds: floa
     error = now.error or {"code": now.stop or status, "message": f"The run was {now.stop}.", "step": None}
     data = {"status": status, "error": error} if not cancelled else {"status": status, "reason": now.stop}
     return Decision(
-        stop=stop, close=True, status=status, error=None if cancelled else error, events=(Event(f"run_{status}", data=data),)
+        stop=stop,
+        close=True,
+        status=status,
+        error=None if cancelled else error,
+        events=(Event(f"run_{status}", data=data),),
     )
 
 
@@ -117,7 +123,7 @@ def _going_on(now: Situation, body: Part) -> Decision:
     passed = tuple((one.key, _timeout_answer(one), _gate_facts(one, _timeout_answer(one))) for one in due)
     now = replace(
         now,
-        done={**now.done, **{key: facts for key, _, facts in passed}},
+        done={**now.done, **{key: dict(facts) for key, _, facts in passed}},
         unfinished=tuple(one for one in now.unfinished if one not in due),
     )
     try:
@@ -133,7 +139,9 @@ def _going_on(now: Situation, body: Part) -> Decision:
     if now.status == "pending":
         events.append(Event("run_started", data={"run_id": str(now.run_id), "status": "running"}))
     events += [Event("step_started", head.key, head.node, {"attempt": 1}) for head in _quick_heads(segments)]
-    return _with_status(now, Decision(passed=passed, waits=gates, segments=segments, events=tuple(events)), planned.finished)
+    return _with_status(
+        now, Decision(passed=passed, waits=gates, segments=segments, events=tuple(events)), planned.finished
+    )
 
 
 def _with_status(now: Situation, decision: Decision, finished: bool) -> Decision:
@@ -161,7 +169,14 @@ def _governance(pause: Mapping[str, Json]) -> tuple[Event, ...]:
     """The documents' event for a run that waits for an approval (seed 002, 16.1)."""
     if pause.get("kind") != "approval":
         return ()
-    return (Event("governance_intervention", pause["step"], None, {"reason": pause.get("question"), "approval_id": pause["step"]}),)
+    return (
+        Event(
+            "governance_intervention",
+            pause["step"],
+            None,
+            {"reason": pause.get("question"), "approval_id": pause["step"]},
+        ),
+    )
 
 
 def _failing(now: Situation, error: Json) -> Decision:
@@ -213,7 +228,7 @@ def _gate_facts(one: Unfinished, answer: Json) -> Mapping[str, Json]:
 
 
 def gate_facts(names: Any, answer: Json) -> Mapping[str, Json]:
-    """The facts of an answered gate: the declared fields of an answer that is an object, all of it if none is declared."""
+    """The facts of an answered gate: the declared fields of an answer that is an object, or all of it."""
     if not isinstance(answer, Mapping):
         return {}
     return {name: answer[name] for name in (names or answer) if name in answer}

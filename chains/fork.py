@@ -29,19 +29,43 @@ def fork(tenant_id: UUID, run_id: UUID, after_step: str, new_input: Json = None)
         rows = db.all("steps_in_order", run_id, tenant=tenant_id)
     if parent is None:
         raise NotFound("There is no such run.")
-    chain_name, version, session_id, agent_id, user_id, old_input, traceparent = parent
+    chain_name, version, agent_id, user_id, old_input, traceparent = parent
     chain = catalog.lookup(chain_name, version)
     keys = [row[0] for row in rows]
     if after_step not in keys:
-        raise InvalidInput(errors=[{"field": "after_step", "message": f"the run has no checkpoint of a step {after_step!r}"}])
+        raise InvalidInput(
+            errors=[{"field": "after_step", "message": f"the run has no checkpoint of a step {after_step!r}"}]
+        )
     accepted = chain.accept(json.loads(old_input) if new_input is None else new_input)
     kept = rows[: keys.index(after_step) + 1]
     forked = uuids.uuid7()
     refs = [(key, blobs.copy_to_run(ref, tenant_id, forked)) for key, ref in kept if ref]
     trace_id, traceparent = new_trace(traceparent)
     with hot() as db, db.transaction(tenant_id, forked):
-        values = (chain.name, chain.version, None, "reject", agent_id, user_id, trace_id, None, None, 0, None, traceparent)
-        db.one("insert_run", forked, tenant_id, *values, payload.dump(accepted.input), payload.dump(accepted.facts), run_id, after_step)
+        values = (
+            chain.name,
+            chain.version,
+            None,
+            "reject",
+            agent_id,
+            user_id,
+            trace_id,
+            None,
+            None,
+            0,
+            None,
+            traceparent,
+        )
+        db.one(
+            "insert_run",
+            forked,
+            tenant_id,
+            *values,
+            payload.dump(accepted.input),
+            payload.dump(accepted.facts),
+            run_id,
+            after_step,
+        )
         outcome = _keep_checkpoints(db, tenant_id, run_id, forked, [row[0] for row in kept], refs)
         moved = move(db, tenant_id, forked)
     moved.events = outcome.events + moved.events

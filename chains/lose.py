@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from uuid import UUID
 
 import metrics
 from chains.advance import Outcome, deliver, move, record
@@ -32,12 +31,30 @@ def lose(held: Held, *, tell: bool = True) -> bool:
         poison = losses >= POISON_AFTER_LOSSES and bool(lost)
         error = _error(key, held.reason, poison, losses)
         status = "failed" if poison else "retrying"
-        closing = (held.run_id, held.no, held.token, key, node, attempt, status, 0, lost, json.dumps(error), None, None, None)
+        closing = (
+            held.run_id,
+            held.no,
+            held.token,
+            key,
+            node,
+            attempt,
+            status,
+            0,
+            lost,
+            json.dumps(error),
+            None,
+            None,
+            None,
+        )
         db.one("close_step", *closing)
         if poison:
             db.do("stop_run", held.run_id, "failed", json.dumps(error))
         told = {"attempt": attempt, "reason": held.reason, "losses": losses}
-        event = Event("step_failed", key, node, {**told, "error": error}) if poison else Event("step_rescued", key, node, told)
+        event = (
+            Event("step_failed", key, node, {**told, "error": error})
+            if poison
+            else Event("step_rescued", key, node, told)
+        )
         record(db, held.tenant_id, held.run_id, [event], outcome)
         moved = move(db, held.tenant_id, held.run_id)
     _count(node, held.reason, poison)
@@ -51,7 +68,11 @@ def _error(key: str, reason: str, poison: bool, losses: int) -> dict[str, str]:
     if poison:
         message = f"This step took its worker with it, or outlived its deadline, {losses} times; it is set aside."
         return {"code": "poison_step", "message": message, "step": key}
-    return {"code": reason, "message": "The step's worker is gone." if reason != "deadline" else "The step passed its deadline.", "step": key}
+    return {
+        "code": reason,
+        "message": "The step's worker is gone." if reason != "deadline" else "The step passed its deadline.",
+        "step": key,
+    }
 
 
 def _count(node: str, reason: str, poison: bool) -> None:

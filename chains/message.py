@@ -50,7 +50,12 @@ def read(task: str, kwargs: dict[str, Any]) -> Message:
     """The message of a task called `task` with these arguments. Raises ForgedMessage."""
     try:
         said = Message(
-            UUID(kwargs["tenant"]), UUID(kwargs["run"]), int(kwargs["segment"]), int(kwargs["pos"]), int(kwargs["attempt"]), task
+            UUID(kwargs["tenant"]),
+            UUID(kwargs["run"]),
+            int(kwargs["segment"]),
+            int(kwargs["pos"]),
+            int(kwargs["attempt"]),
+            task,
         )
         signature = str(kwargs["sig"])
     except (KeyError, TypeError, ValueError, AttributeError) as wrong:

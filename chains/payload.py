@@ -54,5 +54,7 @@ def facts_of(output: Any, names: tuple[str, ...]) -> dict[str, Any]:
     """The declared fields of an output. Raises ValueError beyond 4 KB: facts are for decisions, not for payloads."""
     facts = {name: output[name] for name in names if name in output} if names else {}
     if facts and len(dump(facts).encode()) > MAX_FACTS_BYTES:
-        raise ValueError(f"the facts {', '.join(facts)} are larger than {MAX_FACTS_BYTES} bytes: declare smaller fields")
+        raise ValueError(
+            f"the facts {', '.join(facts)} are larger than {MAX_FACTS_BYTES} bytes: declare smaller fields"
+        )
     return facts

@@ -1,4 +1,4 @@
-"""What a chain's `output` function sees of a finished run: steps in commit order, outputs and input read when asked for."""
+"""What a chain's `output` function sees of a finished run: steps in order, outputs and input read when asked for."""
 
 from __future__ import annotations
 

@@ -46,7 +46,8 @@ def dry_run(tenant_id: UUID, run_id: UUID) -> dict[str, Any]:
     body = catalog.definition(now.chain, now.version, now.input_facts)
     repeated = [one.key for one in now.unfinished if one.status in ("failed", "retrying")]
     unfinished = tuple(
-        replace(one, status="retrying", failures=0, due_in_seconds=None) if one.key in repeated else one for one in now.unfinished
+        replace(one, status="retrying", failures=0, due_in_seconds=None) if one.key in repeated else one
+        for one in now.unfinished
     )
     decision = decide(replace(now, status="running", stop=None, past_deadline=False, unfinished=unfinished), body)
     first = [step.key for new in decision.segments for step in new.steps]

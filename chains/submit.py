@@ -1,7 +1,7 @@
-"""Accept a run: check its input, write it with its first segments in one transaction, and say so before anything is sent.
+"""Accept a run: check its input, write it with its first segments in one transaction, answer, and only then send.
 
-    accepted = submit(tenant_id, SubmitRequest(chain="script", input={...}))
-    deliver_later(accepted)          # after the answer went out: accepted means recorded, the sweep sends what is not
+accepted = submit(tenant_id, SubmitRequest(chain="script", input={...}))
+deliver_later(accepted)          # after the answer went out: accepted means recorded, the sweep sends what is not
 """
 
 from __future__ import annotations
@@ -67,7 +67,13 @@ def submit(tenant_id: UUID, request: SubmitRequest) -> Submitted:
             if not _insert(db, tenant_id, run_id, request, chain, accepted, digest):
                 raise _KeyTaken
             outcome = Outcome(tenant_id, run_id)
-            record(db, tenant_id, run_id, [Event("run_accepted", data={"chain": chain.name, "chain_version": chain.version})], outcome)
+            record(
+                db,
+                tenant_id,
+                run_id,
+                [Event("run_accepted", data={"chain": chain.name, "chain_version": chain.version})],
+                outcome,
+            )
             busy = _make_room(db, tenant_id, run_id, request)
             moved = move(db, tenant_id, run_id)
     except _KeyTaken:
@@ -103,7 +109,9 @@ def new_trace(traceparent: str | None) -> tuple[str, str]:
     return trace_id, f"00-{trace_id}-{secrets.token_hex(8)}-01"
 
 
-def _insert(db: Hot, tenant_id: UUID, run_id: UUID, request: SubmitRequest, chain: Chain, accepted: Accepted, digest: bytes) -> bool:
+def _insert(
+    db: Hot, tenant_id: UUID, run_id: UUID, request: SubmitRequest, chain: Chain, accepted: Accepted, digest: bytes
+) -> bool:
     facts = payload.dump(accepted.facts)
     if len(facts.encode()) > payload.MAX_FACTS_BYTES:
         message = f"the fields {', '.join(accepted.facts)} together are larger than {payload.MAX_FACTS_BYTES} bytes"
@@ -163,5 +171,13 @@ def _replay(tenant_id: UUID, key: str, digest: bytes) -> Submitted | None:
 
 def _request_hash(request: SubmitRequest) -> bytes:
     """What makes two requests the same one: everything that changes the run; not the trace they came with."""
-    said = [request.chain, request.input, request.session_id, request.deadline_seconds, request.on_busy, request.agent_id, request.user_id]
+    said = [
+        request.chain,
+        request.input,
+        request.session_id,
+        request.deadline_seconds,
+        request.on_busy,
+        request.agent_id,
+        request.user_id,
+    ]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).digest()

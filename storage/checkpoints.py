@@ -142,7 +142,7 @@ def start(lease: Lease, data: str) -> tuple[int, datetime] | None:
 
 
 def commit(db: Hot, lease: Lease, checkpoint: Checkpoint, *, alone: bool) -> Committed | None:
-    """Write a step's result; None: fenced. alone: a transaction of its own (one round trip), else inside the caller's."""
+    """Write a step's result; None: fenced. alone: a transaction of its own, in one round trip."""
     values = (
         lease.run_id,
         lease.segment,

@@ -29,7 +29,16 @@ def effect_key(run_id: UUID, step: str, name: str) -> str:
 
 
 def intend(
-    tenant_id: UUID, key: str, run_id: UUID, segment: int, token: UUID, step: str, attempt: int, name: str, kind: str, request_hash: str
+    tenant_id: UUID,
+    key: str,
+    run_id: UUID,
+    segment: int,
+    token: UUID,
+    step: str,
+    attempt: int,
+    name: str,
+    kind: str,
+    request_hash: str,
 ) -> Entry | None:
     """Write the intent, or read what stands there; None: the lease is not held any more.
 
@@ -39,7 +48,18 @@ def intend(
     with hot() as db:
         synced = kind == "at_most_once"
         row = db.one(
-            "intend_effect", key, run_id, segment, token, step, attempt, name, kind, request_hash, tenant=tenant_id, synced=synced
+            "intend_effect",
+            key,
+            run_id,
+            segment,
+            token,
+            step,
+            attempt,
+            name,
+            kind,
+            request_hash,
+            tenant=tenant_id,
+            synced=synced,
         )
     return Entry(*row) if row else None
 

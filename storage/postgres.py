@@ -32,7 +32,6 @@ Row = tuple[Any, ...]
 Unavailable = (psycopg2.OperationalError, psycopg2.InterfaceError)
 
 
-
 def unavailable(raised: BaseException) -> bool:
     """Whether this is Postgres being away, in the driver's words or in SQLAlchemy's."""
     return isinstance(raised, Unavailable) or isinstance(getattr(raised, "orig", None), Unavailable)
@@ -67,9 +66,10 @@ def engine(role: Role) -> Engine:
 
 def forget_connections() -> None:
     """Drop this process's pools without closing their sockets: a forked child must not share its parent's."""
-    for role in ("app", "keeper"):
+    roles: tuple[Role, ...] = ("app", "keeper")
+    for role in roles:
         if engine.cache_info().currsize:
-            engine(role).dispose(close=False)  # type: ignore[arg-type]
+            engine(role).dispose(close=False)
     engine.cache_clear()
 
 

@@ -95,5 +95,7 @@ def read(db: Hot, tenant_id: UUID, run_id: UUID) -> Situation | None:
     )
 
 
-def _open_segment(no: int, keys: list[str], nodes: list[str], attempt: int, token: str | None, overdue: bool) -> OpenSegment:
+def _open_segment(
+    no: int, keys: list[str], nodes: list[str], attempt: int, token: str | None, overdue: bool
+) -> OpenSegment:
     return OpenSegment(no, tuple(keys), tuple(nodes), attempt, token, bool(overdue))

@@ -24,7 +24,12 @@ def still_mine(db: Hot, worker: UUID, running: Mapping[UUID, Lease]) -> set[UUID
     """The tokens of running nodes whose lease holds and whose run is not being stopped."""
     leases = list(running.values())
     rows = db.all(
-        "still_mine", worker, [one.run_id for one in leases], [one.segment for one in leases], list(running), synced=False
+        "still_mine",
+        worker,
+        [one.run_id for one in leases],
+        [one.segment for one in leases],
+        list(running),
+        synced=False,
     )
     return {row[0] for row in rows}
 

@@ -1,7 +1,7 @@
 """What runs in a worker: the Celery app, the life of a node, the keeper and its sweep.
 
-    celery -A tasks worker --pool threads      the Procfile's `worker`
-    celery -A tasks beat                       its `beat`
+celery -A tasks worker --pool threads      the Procfile's `worker`
+celery -A tasks beat                       its `beat`
 """
 
 from tasks.celery_app import make_app

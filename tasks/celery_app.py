@@ -1,4 +1,4 @@
-"""The Celery app of the workers: one task for each agent node, under the node's own name, so that Flower shows agents."""
+"""The Celery app of the workers: one task for each agent node, under its own name, so that Flower shows agents."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class MissingNodes(SystemExit):
 def register(app: Celery, node: Node) -> None:
     """Make the node a task. A failed step is written already; `throws` keeps its trace out of Celery's log."""
 
-    @app.task(name=node.name, bind=True, throws=(StepFailed,), ignore_result=True)  # type: ignore[untyped-decorator]
+    @app.task(name=node.name, bind=True, throws=(StepFailed,), ignore_result=True)
     def execute(self: Any, **kwargs: Any) -> None:
         run_node(self.request, node, kwargs)
 

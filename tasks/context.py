@@ -143,5 +143,3 @@ def _index(key: str) -> int | None:
     """The number of the innermost `[n]` of a step's key."""
     before, bracket, _ = key.rpartition("]")
     return int(before.rpartition("[")[2]) if bracket else None
-
-

@@ -39,7 +39,9 @@ _forks = False
 
 @signals.setup_logging.connect
 def _logging(**_: Any) -> None:
-    telemetry.setup(os.environ.get("BATON_PROCESS", "worker"), level=settings().log_level, log_format=settings().log_format)
+    telemetry.setup(
+        os.environ.get("BATON_PROCESS", "worker"), level=settings().log_level, log_format=settings().log_format
+    )
 
 
 @signals.celeryd_after_setup.connect

@@ -1,9 +1,9 @@
 """What follows when a node did not return an output: a retry, a wait, a final failure, or nothing at all.
 
-    Retry, any other error   tried again after a backoff, until the node's budget of failures is spent
-    Final                    the run fails with the node's code; it can be resumed
-    Pause                    the step waits for an answer
-    Stopped                  the run is being stopped, or the lease is lost: nothing is counted
+Retry, any other error   tried again after a backoff, until the node's budget of failures is spent
+Final                    the run fails with the node's code; it can be resumed
+Pause                    the step waits for an answer
+Stopped                  the run is being stopped, or the lease is lost: nothing is counted
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ def _close(
     outcome = Outcome(lease.tenant_id, lease.run_id)
     with hot() as db, db.transaction(lease.tenant_id, lease.run_id):
         now = situation.read(db, lease.tenant_id, lease.run_id)
-        held = now is not None and any(one.no == lease.segment and one.token == str(lease.token) for one in now.segments)
+        held = now is not None and any(
+            one.no == lease.segment and one.token == str(lease.token) for one in now.segments
+        )
         if not held:
             metrics.FENCED.labels(node=lease.node).inc()
             return
@@ -93,7 +95,9 @@ def _events(lease: Lease, status: str, error: Json, due_seconds: float | None) -
         return []
     data = {"attempt": lease.attempt, "error": error}
     if status == "retrying":
-        return [Event("step_retried", lease.key, lease.node, {**data, "retry_in_seconds": round(due_seconds or 0.0, 3)})]
+        return [
+            Event("step_retried", lease.key, lease.node, {**data, "retry_in_seconds": round(due_seconds or 0.0, 3)})
+        ]
     return [Event("step_failed", lease.key, lease.node, data)]
 
 

@@ -17,14 +17,14 @@ MONTHS_AHEAD = 3
 SLOTS_KEPT = timedelta(days=7)
 
 
-@current_app.task(name="upkeep.partitions", ignore_result=True)  # type: ignore[untyped-decorator]
+@current_app.task(name="upkeep.partitions", ignore_result=True)
 def partitions() -> None:
     """Make the event partitions of the months to come."""
     with keeper_session() as db:
         db.execute(text("SELECT baton_make_partitions(:months)"), {"months": MONTHS_AHEAD})
 
 
-@current_app.task(name="upkeep.retention", ignore_result=True)  # type: ignore[untyped-decorator]
+@current_app.task(name="upkeep.retention", ignore_result=True)
 def retire() -> None:
     """Delete finished runs that are older than the retention time, and beat's old slots."""
     now = datetime.now(UTC)

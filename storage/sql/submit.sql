@@ -27,7 +27,7 @@ UPDATE runs SET done = $2 WHERE id = $1
 INSERT INTO sessions (tenant_id, id, user_id, data) VALUES ($1, $2, $3, '{}') ON CONFLICT DO NOTHING
 
 -- name: fork_source(uuid)
-SELECT chain, chain_version, session_id, agent_id, user_id, input::text, traceparent FROM runs WHERE id = $1
+SELECT chain, chain_version, agent_id, user_id, input::text, traceparent FROM runs WHERE id = $1
 
 -- name: steps_in_order(uuid)
 SELECT key, output_ref FROM steps WHERE run_id = $1 AND status = 'succeeded' ORDER BY version
