@@ -23,6 +23,7 @@ import metrics
 from chains import catalog, payload
 from chains.decide import Decision, Event, decide
 from chains.definition import Results
+from chains.parts import Part
 from chains.results import read_results
 from chains.send import Segment, send, send_later
 from chains.transitions import transition
@@ -68,14 +69,21 @@ def move(db: Hot, tenant_id: UUID, run_id: UUID) -> Outcome:
     now = situation.read(db, tenant_id, run_id)
     if now is None:
         return outcome
-    try:
-        body = catalog.definition(now.chain, now.version, now.input_facts)
-    except (UnknownChain, UnknownVersion):
-        # Not ours to judge: an older worker meets a newer run. `manage.py doctor` sets aside what nobody can run.
-        return outcome
     free = now.status != "pending" or now.session_id is None or session_free(db, now)
-    _write(db, now, decide(now, body, session_free=free, grace_seconds=settings().stop_grace_seconds), outcome)
+    _write(db, now, decide(now, _body(now), session_free=free, grace_seconds=settings().stop_grace_seconds), outcome)
     return outcome
+
+
+def _body(now: Situation) -> Part | None:
+    """The run's definition; None where this process does not have that version.
+
+    Then the run is not ours to judge, only to stop: an older worker may meet a newer run during a deploy, and what
+    nobody can run any more is set aside by `manage.py doctor`.
+    """
+    try:
+        return catalog.definition(now.chain, now.version, now.input_facts)
+    except (UnknownChain, UnknownVersion):
+        return None
 
 
 def deliver(outcome: Outcome, *, later: bool = False) -> None:

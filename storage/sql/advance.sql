@@ -133,3 +133,7 @@ SELECT pg_advisory_xact_lock(hashtextextended($1, 0))
 
 -- name: read_output(uuid, text)
 SELECT output::text, output_ref FROM steps WHERE run_id = $1 AND key = $2 AND status = 'succeeded'
+
+-- name: set_version(uuid, text)
+-- `manage.py doctor`: the run goes on with another version of its chain, which fits all it has done.
+UPDATE runs SET chain_version = $2 WHERE id = $1

@@ -116,3 +116,12 @@ INSERT INTO slots (schedule, fire_at) VALUES ($1, $2) ON CONFLICT DO NOTHING
 
 -- name: forget_dead_workers(uuid[])
 DELETE FROM workers WHERE id = ANY ($1)
+
+-- name: active_versions()
+-- `manage.py doctor`: the chain versions that runs still need, failed ones included, because they can be resumed.
+SELECT chain, chain_version, count(*), array_agg(id ORDER BY id), array_agg(tenant_id ORDER BY id)
+FROM runs WHERE status IN ('pending', 'running', 'paused', 'failed') GROUP BY chain, chain_version ORDER BY 1, 2
+
+-- name: server_facts()
+-- `manage.py doctor`: version, time, and the extensions that are there.
+SELECT current_setting('server_version'), now(), (SELECT array_agg(extname::text ORDER BY 1) FROM pg_extension)
