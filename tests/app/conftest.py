@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -92,3 +94,16 @@ def make_run(tenant: UUID) -> MakeRun:
         return run_id
 
     return make
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], bool]], None]:
+    """Look again and again until something is so, for 15 s at most."""
+
+    def wait(so: Callable[[], bool]) -> None:
+        end = time.monotonic() + 15
+        while not so():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+    return wait

@@ -38,21 +38,23 @@ class Client:
         return self._client.open(path, method=method, **options)
 
 
-def event_row(run_id: UUID, tenant: UUID, seq: int, type: str = "step_succeeded") -> Event:
+def event_row(run_id: UUID, tenant: UUID, seq: int, type: str = "step_succeeded", **data: Any) -> Event:
     """The row of one event."""
     return Event(
-        run_id=run_id, seq=seq, tenant_id=tenant, type=type, step=str(seq), node="probe.work", data={"n": seq}, at=START
+        run_id=run_id, seq=seq, tenant_id=tenant, type=type, step=str(seq), node="probe.work", data=data, at=START
     )
 
 
-def add_events(run_id: UUID, tenant: UUID, types: list[str], status: str | None = None) -> list[dict[str, Any]]:
+def add_events(
+    run_id: UUID, tenant: UUID, types: list[str], status: str | None = None, **data: Any
+) -> list[dict[str, Any]]:
     """Write further events of a run, with its new status; returns them as live hints carry them."""
     with postgres.session(tenant) as db:
         run = db.get_one(Run, run_id)
         told = []
         for type in types:
             run.seq += 1
-            db.add(event_row(run_id, tenant, run.seq, type))
+            db.add(event_row(run_id, tenant, run.seq, type, **data))
             told.append(
                 {
                     "run_id": str(run_id),
@@ -61,7 +63,7 @@ def add_events(run_id: UUID, tenant: UUID, types: list[str], status: str | None 
                     "at": START.isoformat().replace("+00:00", "Z"),
                     "step": str(run.seq),
                     "node": "probe.work",
-                    "data": {"n": run.seq},
+                    "data": data,
                 }
             )
         if status is not None:
