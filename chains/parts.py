@@ -206,6 +206,7 @@ def gate(
 
 
 def check_part(value: Part) -> Part:
+    """Give the part back. Raises DefinitionError where it is none."""
     if not isinstance(value, Step | Gate | Sequence | Branch | Parallel | Each | Repeat):
         mend = "put it into branch(...)" if isinstance(value, When) else "use step(...), gate(...), sequence(...), ..."
         raise DefinitionError(f"{value!r} is no part of a chain: {mend}")
@@ -213,6 +214,7 @@ def check_part(value: Part) -> Part:
 
 
 def check_key(value: str, what: str) -> str:
+    """Give back a key, label or node name. Raises DefinitionError where it cannot be one."""
     if not isinstance(value, str) or not _KEY.fullmatch(value):
         raise DefinitionError(f"{what} is {value!r}: give 1 to 100 characters without spaces and / # [ ]")
     if value == "input":
@@ -227,6 +229,7 @@ def _callable(value: Item, what: str) -> Item:
 
 
 def check_names(values: Iterable[str], what: str, where: str) -> tuple[str, ...]:
+    """Give names back as a tuple. Raises DefinitionError where they are a single string or no strings."""
     if isinstance(values, str):
         raise DefinitionError(f"{what}= of {where} is a string: write {what}=({values!r},)")
     names = tuple(values)
