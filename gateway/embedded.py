@@ -15,6 +15,9 @@ import secrets
 import signal
 import sys
 import threading
+import time
+import urllib.request
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -27,6 +30,7 @@ PROCESS_NAME = "baton-model"
 WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SLOTS = 2  # answers at a time; a third waits
 CONTEXT_TOKENS_A_SLOT = 2048
+START_SECONDS = 3.0
 PARENT_LOOK_SECONDS = 1.0
 
 
@@ -75,6 +79,17 @@ def weights() -> Path:
 def end_earlier_life(folder: Path) -> None:
     """End the server that still works in this folder."""
     processes.end(processes.living_in(folder, PROCESS_NAME), signal.SIGTERM, patience_seconds=5)
+
+
+def comes_up(url: str, cancelled: Callable[[], bool]) -> bool:
+    """Wait for the server to have its weights loaded, 3 s at most (it takes half a second); False: it has not."""
+    until = time.monotonic() + START_SECONDS
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    while time.monotonic() < until and not cancelled():
+        with suppress(OSError), direct.open(f"{url.removesuffix('/v1')}/health", timeout=0.5) as answer:
+            return bool(answer.status == 200)
+        time.sleep(0.1)
+    return False
 
 
 def serve(port: int, key: str) -> None:

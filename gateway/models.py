@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from gateway import providers
 from gateway.backend import Backend
+from gateway.embedded import comes_up
 from gateway.failures import node_error
 from gateway.watch import Watch, watched
 from node import Final, Retry, Stopped
@@ -104,6 +105,22 @@ class Models:
         return backend
 
     def _pieces(
+        self, backend: Backend, messages: Messages, options: Mapping[str, Any], timeout_seconds: float | None
+    ) -> Iterator[str]:
+        """One call, and for the embedded model that is just starting (again) a second one as soon as it is up."""
+        silent = True
+        try:
+            for piece in self._one_call(backend, messages, options, timeout_seconds):
+                silent = False
+                yield piece
+        except Retry:
+            if not silent or backend.kind != "embedded" or not comes_up(backend.endpoint, self._cancelled):
+                raise
+        else:
+            return
+        yield from self._one_call(backend, messages, options, timeout_seconds)
+
+    def _one_call(
         self, backend: Backend, messages: Messages, options: Mapping[str, Any], timeout_seconds: float | None
     ) -> Iterator[str]:
         limit_seconds = min(timeout_seconds or backend.timeout_seconds, self._seconds_left())

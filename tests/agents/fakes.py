@@ -62,7 +62,9 @@ class FakeContext:
     user_id: str | None = None
     trace_id: str = "0" * 32
     step: str = "write"
+    index: int | None = None
     attempt: int = 1
+    resumes: int = 0
     answer: Any = None
     models: Any = field(default_factory=FakeModels)
     cancelled: bool = False

@@ -21,6 +21,15 @@ Protocol = Literal["ollama", "openai"]
 STALL_SECONDS = 20.0  # longer than any test waits
 
 
+class QuietServer(ThreadingHTTPServer):
+    """An HTTP server that says nothing of clients that hang up: the tests make them do so."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass
+
+
 @dataclass
 class ModelServer:
     """A server on a free port of 127.0.0.1.
@@ -44,8 +53,7 @@ class ModelServer:
     closed_at: float = 0.0
 
     def __enter__(self) -> ModelServer:
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._http.daemon_threads = True
+        self._http = QuietServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
@@ -103,10 +111,12 @@ class ModelServer:
                 try:
                     for number, line in enumerate(lines(asked["model"], server.next_answer())):
                         if number == 2 and server.stall == "middle":
-                            return self.stall()
+                            self.stall()
+                            return
                         if number == 2 and server.cut:
                             self.close_connection = True
-                            return self.connection.close()
+                            self.connection.close()
+                            return
                         self.wfile.write(f"{len(line):x}\r\n".encode() + line + b"\r\n")
                         time.sleep(server.drip_seconds)
                     self.wfile.write(b"0\r\n\r\n")

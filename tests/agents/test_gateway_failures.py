@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from gateway.backend import Backend
+from gateway import embedded
+from gateway.backend import EMBEDDED_MODEL, Backend
 from gateway.models import Models
 from node import Final, Retry, Stopped
 from tests.agents.servers import ModelServer
@@ -17,6 +21,7 @@ from tests.agents.servers import ModelServer
 HELLO = [{"role": "user", "content": "Hello"}]
 PROTOCOLS = ["ollama", "openai"]
 CANCEL_SECONDS = 2.0
+ROOT = Path(__file__).parents[2]
 
 
 class Answer(BaseModel):
@@ -153,6 +158,27 @@ def test_a_structure_that_stays_wrong_is_a_failure() -> None:
         with pytest.raises(Retry, match="no valid Answer"):
             door(server).structured(Answer, HELLO)
         assert len(server.requests) == 3
+
+
+def test_a_call_waits_for_the_embedded_model_that_is_just_starting(tmp_path: Path) -> None:
+    # Given an embedded model whose process is started a moment after the call
+    plan = embedded.prepare(tmp_path)
+    backend = Backend("embedded", "embedded", plan.url, EMBEDDED_MODEL, api_key=plan.key, weak=True)
+    children = []
+
+    def start() -> None:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        children.append(subprocess.Popen(plan.argv, env=environment, cwd=plan.folder))
+
+    late = threading.Timer(0.5, start)
+    late.start()
+    # Then the call is answered all the same
+    try:
+        assert Models(lambda: [backend]).chat(HELLO, max_tokens=5)
+    finally:
+        late.join()
+        children[0].terminate()
+        children[0].wait(10)
 
 
 @pytest.mark.parametrize(("protocol", "field"), [("ollama", "format"), ("openai", "response_format")])

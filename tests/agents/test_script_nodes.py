@@ -33,7 +33,13 @@ STORY = "\n\n".join(
 
 def run_to_draft(query: str, ctx: FakeContext, **wishes: Any) -> dict[str, Any]:
     """The state after `write` and the first check."""
-    context = {"query": query, "language": language_of(query), "wishes": wishes, "turns": [], "session_id": None}
+    context: dict[str, Any] = {
+        "query": query,
+        "language": language_of(query),
+        "wishes": wishes,
+        "turns": [],
+        "session_id": None,
+    }
     state: dict[str, Any] = {"load_context": context}
     for node in (recognize_intent, fetch_profile, fetch_product, write, check_quality):
         state[node.name.split(".")[1]] = node(state, ctx)
