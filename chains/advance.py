@@ -16,8 +16,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg2.extensions import TransactionRollbackError
-
 import faults
 import metrics
 from chains import catalog, payload
@@ -30,7 +28,7 @@ from chains.transitions import transition
 from errors import UnknownChain, UnknownVersion
 from settings import settings
 from storage import broker, situation
-from storage.postgres import Hot, hot
+from storage.postgres import Deadlock, Hot, hot
 from storage.situation import Situation
 
 Json = Any
@@ -57,7 +55,7 @@ def advance(tenant_id: UUID, run_id: UUID) -> Outcome:
         try:
             with hot() as db, db.transaction(tenant_id, run_id):
                 return move(db, tenant_id, run_id)
-        except TransactionRollbackError:
+        except Deadlock:
             if not tries_left:
                 raise
     raise AssertionError("unreachable")

@@ -6,6 +6,7 @@ planned from there. `manage.py doctor` calls this; without `apply` it only tells
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -62,8 +63,8 @@ def _move_or_set_aside(db: Hot, now: Situation, to: str | None) -> Outcome:
     outcome = Outcome(now.tenant_id, now.run_id)
     gone = f"version {now.version} of the chain {now.chain} has left the code"
     if to is None:
-        error = f'{{"code": "version_gone", "message": "{gone} and no other fits this run.", "step": null}}'
-        db.do("stop_run", now.run_id, "failed", error)
+        error = {"code": "version_gone", "message": f"{gone} and no other fits this run.", "step": None}
+        db.do("stop_run", now.run_id, "failed", json.dumps(error))
     else:
         db.do("set_version", now.run_id, to)
         told: dict[str, Any] = {"reason": f"{gone}: the run goes on with version {to}"}

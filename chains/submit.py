@@ -14,7 +14,6 @@ from typing import Any
 from uuid import UUID
 
 import uuid_utils.compat as uuids
-from psycopg2.errors import UniqueViolation
 
 import metrics
 from chains import catalog, payload
@@ -22,7 +21,7 @@ from chains.advance import Outcome, advance, deliver, move, record
 from chains.decide import Event
 from chains.definition import Accepted, Chain
 from errors import IdempotencyConflict, InvalidInput, SessionBusy
-from storage.postgres import Hot, hot
+from storage.postgres import Duplicate, Hot, hot
 
 Json = Any
 ON_BUSY = ("reject", "queue", "interrupt")
@@ -81,7 +80,7 @@ def submit(tenant_id: UUID, request: SubmitRequest) -> Submitted:
         before = _replay(tenant_id, request.idem_key, digest)
         assert before is not None
         return before
-    except UniqueViolation as taken:
+    except Duplicate as taken:
         raise SessionBusy() from taken
     moved.events = outcome.events + moved.events
     metrics.RUNS_ACCEPTED.labels(chain=chain.name).inc()

@@ -53,7 +53,7 @@ def store_result(run_id: UUID, status: str, result: Any) -> None:
     """Put the run's end where Celery's Redis backend looks, so that `AsyncResult(run_id).get()` answers."""
     key = f"celery-task-meta-{run_id}"
     if status == "failed":
-        result = {"exc_type": "RunFailed", "exc_message": [json.dumps(result)], "exc_module": "chains.errors"}
+        result = {"exc_type": "RunFailed", "exc_message": [json.dumps(result)], "exc_module": "baton"}
     elif status == "cancelled":
         result = {"exc_type": "TaskRevokedError", "exc_message": ["cancelled"], "exc_module": "celery.exceptions"}
     meta = {

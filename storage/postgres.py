@@ -16,6 +16,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 import psycopg2
+import psycopg2.errors
 import psycopg2.extensions
 import psycopg2.extras
 from sqlalchemy import Engine, create_engine, event, text
@@ -25,11 +26,16 @@ from sqlalchemy.orm import Session
 from settings import settings
 from storage.statements import statement
 
+# A frozen process must not hold a run's lock for as long as it is frozen, and nobody waits for it for ever.
+_POOL_OPTIONS = "-c jit=off -c idle_in_transaction_session_timeout=10s -c lock_timeout=5s"
+
 Role = Literal["app", "keeper"]
 Row = tuple[Any, ...]
 
 # What psycopg2 raises when the server is away or the connection broke: never the caller's fault, always worth a retry.
 Unavailable = (psycopg2.OperationalError, psycopg2.InterfaceError)
+Deadlock = psycopg2.extensions.TransactionRollbackError
+Duplicate = psycopg2.errors.UniqueViolation
 
 
 def unavailable(raised: BaseException) -> bool:
@@ -58,7 +64,7 @@ def engine(role: Role) -> Engine:
         max_overflow=settings().database_pool_size,
         pool_timeout=10,
         pool_recycle=1800,
-        connect_args={"connect_timeout": 5, "application_name": f"baton-{role}", "options": "-c jit=off"},
+        connect_args={"connect_timeout": 5, "application_name": f"baton-{role}", "options": _POOL_OPTIONS},
     )
     event.listen(made, "connect", _remember_no_statement)
     return made
@@ -109,8 +115,9 @@ class Hot:
         Lock and read in one statement would see the snapshot from before the lock.
         """
         self._prepare("lock_run")
-        self._cursor.execute("BEGIN; " + _preamble(tenant, synced=True) + self._call("lock_run", (run_id,)))
         try:
+            # Inside: a BEGIN that stays open after a failed lock would go back to the pool with the connection.
+            self._cursor.execute("BEGIN; " + _preamble(tenant, synced=True) + self._call("lock_run", (run_id,)))
             yield
         except BaseException:
             with suppress(*Unavailable):
@@ -170,6 +177,8 @@ def hot(role: Role = "app") -> Iterator[Hot]:
         connection.autocommit = False
     except Unavailable as away:
         fairy.invalidate(away)
+        # The server went away, and with it every connection of the pool: the next caller gets a new one.
+        engine(role).dispose()
         raise
     except BaseException:
         # A failed statement leaves the connection usable; the ORM shares the pool and wants transactions again.

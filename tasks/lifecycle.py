@@ -58,7 +58,6 @@ def _forked(**_: Any) -> None:
     postgres.forget_connections()
     broker.client.cache_clear()
     send.producer.cache_clear()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _begin(f"{_node_name}/{os.getpid()}")
 
 

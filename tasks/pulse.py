@@ -10,7 +10,6 @@ import threading
 import time
 from typing import Any
 
-import psycopg2
 import structlog
 
 from settings import settings
@@ -31,6 +30,7 @@ class Pulse(threading.Thread):
         self.worker = worker
         self._end = threading.Event()
         self._db: Hot | None = None
+        self._locked = False
 
     def begin(self, patience_seconds: float = 60.0) -> None:
         """The first beat, before any message is taken; waits for Postgres. Raises what it saw last after that."""
@@ -59,8 +59,9 @@ class Pulse(threading.Thread):
         """One round: I live; which of my nodes must stop?"""
         if self._db is None:
             self._db = dedicated("keeper")
-            self._db.one("hold_lock", self.worker.lock_key)
         me = self.worker
+        # A connection that broke may hold the lock for some seconds more; until it is ours, we ask again.
+        self._locked = self._locked or bool((self._db.one("hold_lock", me.lock_key) or [False])[0])
         self._db.do("heartbeat", me.id, me.name, me.lock_key, settings().worker_alive_seconds, synced=False)
         running = dict(me.running)
         if running:
@@ -74,12 +75,12 @@ class Pulse(threading.Thread):
         try:
             db = self._db or dedicated("keeper")
             db.do("forget_worker", self.worker.id)
-            db.connection.close()
-        except psycopg2.Error as away:
+            db.close()
+        except Unavailable as away:
             log.warning("forget_worker_failed", error=repr(away))
 
     def _lose_connection(self, away: Any) -> None:
         log.warning("pulse_lost_postgres", error=repr(away))
         if self._db is not None:
             self._db.close()
-        self._db = None
+        self._db, self._locked = None, False

@@ -95,8 +95,9 @@ UPDATE runs SET status = $2,
 WHERE id = $1
 
 -- name: session_free(text, uuid)
--- (session, run): is no other run of this tenant changing the session?
-SELECT NOT EXISTS (SELECT 1 FROM runs WHERE session_id = $1 AND id <> $2 AND status IN ('running', 'paused'))
+-- (session, run): is no other run of this tenant changing the session, and none waiting since earlier?
+SELECT NOT EXISTS (SELECT 1 FROM runs WHERE session_id = $1 AND id <> $2
+                   AND (status IN ('running', 'paused') OR (status = 'pending' AND id < $2)))
 
 -- name: next_in_session(text)
 SELECT id FROM runs WHERE session_id = $1 AND status = 'pending' ORDER BY id LIMIT 1
