@@ -20,6 +20,8 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from storage.postgres import driver_url
+
 log = logging.getLogger(__name__)
 
 OLDEST_SERVER = 15
@@ -67,22 +69,10 @@ def migrate(owner_url: str, app_url: str, keeper_url: str) -> None:
             ) from error
 
 
-def sqlalchemy_url(url: str) -> str:
-    """The URL with the driver named: SQLAlchemy 2.1 reads a bare `postgresql://` as psycopg 3."""
-    scheme, separator, rest = url.partition("://")
-    return f"postgresql+psycopg2://{rest}" if separator and scheme in ("postgresql", "postgres") else url
-
-
-def driver_url(url: str) -> str:
-    """The URL as libpq reads it, without SQLAlchemy's name of the driver."""
-    scheme, _, rest = url.partition("://")
-    return f"postgresql://{rest}" if scheme.startswith("postgres") else url
-
-
 @contextmanager
 def _locked(owner_url: str) -> Iterator[Connection]:
     """The owner's connection while it holds the migration lock of this database; it waits for another migration."""
-    engine = create_engine(sqlalchemy_url(owner_url), poolclass=NullPool)
+    engine = create_engine(driver_url(owner_url), poolclass=NullPool)
     try:
         with engine.connect() as connection:
             # a session lock: it outlives the transactions in between and ends with the connection
@@ -147,8 +137,9 @@ def _run_role_statement(connection: Connection, statement: str, role: str, url: 
 
 def _may_log_in(url: str) -> bool:
     """Whether the server lets this URL's role in. Being unreachable is not a refusal."""
+    _, _, rest = url.partition("://")  # libpq knows no name of a driver in the scheme
     try:
-        psycopg2.connect(driver_url(url), connect_timeout=10).close()
+        psycopg2.connect(f"postgresql://{rest}", connect_timeout=10).close()
     except psycopg2.OperationalError as error:
         if "authentication failed" in str(error) or "no password supplied" in str(error):
             return False

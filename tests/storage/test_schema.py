@@ -13,7 +13,7 @@ from alembic.migration import MigrationContext
 from psycopg2.extensions import connection as Connection
 from sqlalchemy import create_engine, text
 
-from storage.migrate import sqlalchemy_url
+from storage.postgres import driver_url
 from storage.tables import Base, uuid7, uuid7_floor
 from tests.conftest import Servers
 from tests.storage.conftest import rows
@@ -42,7 +42,7 @@ CATALOG = {
 def models_schema(servers: Servers, owner_db: Connection) -> Iterator[str]:
     """A schema beside the real one, made from the models alone."""
     rows(owner_db, "CREATE SCHEMA models")
-    engine = create_engine(sqlalchemy_url(servers.owner_url), connect_args={"options": "-c search_path=models"})
+    engine = create_engine(driver_url(servers.owner_url), connect_args={"options": "-c search_path=models"})
     Base.metadata.create_all(engine)
     engine.dispose()
     yield "models"
@@ -62,7 +62,7 @@ def test_alembic_finds_nothing_to_do(servers: Servers, owner_db: Connection) -> 
     def ours(name: str | None, kind: str, _parents: object) -> bool:
         return not (kind == "table" and (name or "").startswith("events_"))
 
-    engine = create_engine(sqlalchemy_url(servers.owner_url))
+    engine = create_engine(driver_url(servers.owner_url))
     with engine.connect() as connection:
         context = MigrationContext.configure(
             connection, opts={"compare_type": True, "compare_server_default": True, "include_name": ours}
