@@ -18,7 +18,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.panel import Panel
-from rich.table import Table
+from rich.text import Text
 
 from operate.client import Client, ClientError
 from operate.instance import Instance
@@ -89,10 +89,7 @@ class Demo:
                     time.sleep(1.0)
                     self.killed = process["name"]
                     os.kill(process["pid"], signal.SIGKILL)
-                    self.say(
-                        "[bold red]✗[/]", f"[bold red]kill -9 {process['pid']}[/]: {process['name']} dies in the "
-                        f"middle of `{HELD_STEP}`", "the run waits for nobody: another worker takes it over",
-                    )  # fmt: skip
+                    self.say("[bold red]✗[/]", "[bold red]kill -9[/]", f"{self.killed}, in the middle of {HELD_STEP}")
                     return
             time.sleep(0.05)
 
@@ -111,9 +108,9 @@ class Demo:
 
     def say(self, mark: str, what: str, detail: str) -> None:
         """One line of the showing, with the time since the run began."""
-        self.console.print(
-            f"{time.monotonic() - self.begun:6.2f} s  {mark} {what:<16} [dim]{detail}[/]", highlight=False
-        )
+        passed = time.monotonic() - self.begun
+        gap = " " * (16 - len(Text.from_markup(what)))
+        self.console.print(f"{passed:6.2f} s  {mark} {what}{gap} [dim]{detail}[/]", highlight=False)
 
     def show_result(self, run: dict[str, Any]) -> None:
         """The script, and what it took."""
@@ -134,15 +131,16 @@ class Demo:
 
     def show_addresses(self, client: Client) -> None:
         """Where everything answers."""
-        table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-        table.add_row("API", f"{client.base_url}/api/v1", f"key in {self.instance.folder / 'api_key'}")
-        table.add_row("Docs", f"{client.base_url}/docs", "works without internet")
         flower = next((row["port"] for row in self.instance.running() if row["name"] == "flower"), None)
+        rows = [("API", f"{client.base_url}/api/v1", f"key in {self.instance.folder / 'api_key'}")]
+        rows.append(("Docs", f"{client.base_url}/docs", "need no internet"))
         if flower:
             login = f"operator:{self.instance.kept_secret('flower')}"
-            table.add_row("Flower", f"http://127.0.0.1:{flower}", f"login {login}")
-        table.add_row("Terminal", ".venv/bin/python manage.py --help", "run, runs, ps, psql, redis-cli, ...")
-        self.console.print(table)
+            rows.append(("Flower", f"http://127.0.0.1:{flower}", f"login {login}"))
+        rows.append(("Terminal", ".venv/bin/python manage.py", "run, runs, ps, psql, redis-cli, ..."))
+        self.console.print()
+        for name, address, note in rows:
+            self.console.print(f"  {name:<9} {address:<29} [dim]{note}[/]", highlight=False, soft_wrap=True)
 
 
 def _frozen(pid: int) -> bool:
