@@ -1,4 +1,5 @@
 -- The keeper's statements, as the keeper's role over all tenants: each once a second and worker process.
+-- `> '-infinity'` is always true: it names the partial indexes of the sweep, which the hot path must not choose.
 
 -- name: heartbeat(uuid, text, bigint, float8)
 -- (worker, name, lock_key, alive for seconds)
@@ -36,7 +37,7 @@ FROM workers w
 SELECT tenant_id, run_id, no, token,
     CASE WHEN deadline_at <= now() THEN 'deadline' ELSE 'worker_lost' END
 FROM segments s
-WHERE open AND token IS NOT NULL
+WHERE open AND due_at > '-infinity' AND token IS NOT NULL
   AND (deadline_at <= now() OR worker = ANY ($1) OR NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = s.worker))
 LIMIT $2
 
@@ -44,7 +45,7 @@ LIMIT $2
 -- Due and never sent. Marked as sent at once, so that two sweeps do not both send it.
 UPDATE segments s SET sent_at = now(), sends = sends + 1
 FROM (SELECT run_id, no FROM segments
-      WHERE open AND due_at <= now() AND sent_at IS NULL AND token IS NULL
+      WHERE open AND due_at > '-infinity' AND due_at <= now() AND sent_at IS NULL AND token IS NULL
       ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED) due
 WHERE s.run_id = due.run_id AND s.no = due.no
 RETURNING s.tenant_id, s.run_id, s.no, s.pos, s.keys[s.pos + 1:], s.nodes[s.pos + 1:], s.attempt, s.queue, s.sends
@@ -55,9 +56,10 @@ RETURNING s.tenant_id, s.run_id, s.no, s.pos, s.keys[s.pos + 1:], s.nodes[s.pos 
 UPDATE segments s SET sent_at = now(), sends = sends + 1
 FROM (SELECT o.run_id, o.no FROM segments o
       JOIN runs r ON r.id = o.run_id AND r.status = 'running' AND r.stop IS NULL
-      LEFT JOIN (SELECT queue, max(sent_at) AS newest FROM segments WHERE open AND token IS NOT NULL GROUP BY queue) running
+      LEFT JOIN (SELECT queue, max(sent_at) AS newest FROM segments
+                 WHERE open AND due_at > '-infinity' AND token IS NOT NULL GROUP BY queue) running
           ON running.queue = o.queue
-      WHERE o.open AND o.token IS NULL AND o.due_at <= now()
+      WHERE o.open AND o.due_at > '-infinity' AND o.token IS NULL AND o.due_at <= now()
         AND o.sent_at < now() - make_interval(secs => $2 * least(power(2, greatest(o.sends - 1, 0)), 16))
         AND (o.queue = ANY ($1) OR o.sent_at < running.newest - make_interval(secs => $2))
       ORDER BY o.sent_at LIMIT $3 FOR UPDATE OF o SKIP LOCKED) lost
@@ -77,7 +79,7 @@ UNION
  WHERE stop IS NOT NULL AND stop_at < now() - interval '1 second' AND status IN ('pending', 'running', 'paused') LIMIT $1)
 UNION
 (SELECT r.tenant_id, r.id FROM runs r
- WHERE r.status = 'pending' AND r.created_at < now() - interval '2 seconds'
+ WHERE r.status = 'pending' AND r.created_at > '-infinity' AND r.created_at < now() - interval '2 seconds'
    AND (r.session_id IS NULL OR NOT EXISTS (
        SELECT 1 FROM runs o WHERE o.tenant_id = r.tenant_id AND o.session_id = r.session_id
          AND (o.status IN ('running', 'paused') OR (o.status = 'pending' AND o.id < r.id))))
@@ -93,12 +95,12 @@ SELECT marker FROM first UNION ALL SELECT marker FROM broker WHERE id = 1 LIMIT 
 WITH mine AS (
     UPDATE broker SET marker = $2 WHERE id = 1 AND marker = $1 RETURNING 1
 ), unsent AS (
-    UPDATE segments SET sent_at = NULL FROM mine WHERE open AND token IS NULL AND sent_at IS NOT NULL RETURNING 1
+    UPDATE segments SET sent_at = NULL FROM mine WHERE open AND due_at > '-infinity' AND token IS NULL AND sent_at IS NOT NULL RETURNING 1
 )
 SELECT (SELECT count(*) FROM mine) = 1, (SELECT count(*) FROM unsent)
 
 -- name: leases_of(uuid[])
-SELECT tenant_id, run_id, no, token, 'drained' FROM segments WHERE open AND token IS NOT NULL AND worker = ANY ($1)
+SELECT tenant_id, run_id, no, token, 'drained' FROM segments WHERE open AND due_at > '-infinity' AND token IS NOT NULL AND worker = ANY ($1)
 
 -- name: workers_named(text)
 -- (prefix): the workers of one Celery node, its forked children included.
@@ -107,7 +109,7 @@ SELECT id FROM workers WHERE starts_with(name, $1)
 -- name: runs_without_segment(int)
 -- A backstop, seldom asked: running runs with nothing to run. Random, so that one that cannot move hides no other.
 SELECT r.tenant_id, r.id FROM runs r
-WHERE r.status = 'running' AND NOT EXISTS (SELECT 1 FROM segments s WHERE s.run_id = r.id AND s.open)
+WHERE r.status = 'running' AND r.created_at > '-infinity' AND NOT EXISTS (SELECT 1 FROM segments s WHERE s.run_id = r.id AND s.open)
 ORDER BY random() LIMIT $1
 
 -- name: take_slot(text, timestamptz)
