@@ -1,0 +1,56 @@
+"""A server outside that counts: every POST under its `Idempotency-Key`, as an effect's other side would see it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import defaultdict
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+class EffectServer:
+    """Counts POSTs. bodies: what came, by Idempotency-Key; answers 200 with a small JSON object."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self._lock = threading.Lock()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"] or 0)) or b"{}")
+                with outer._lock:
+                    outer.bodies[self.headers["Idempotency-Key"]].append(body)
+                answer = b'{"ok": true}'
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            request_queue_size = 256
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self._server.serve_forever, name="effects", daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}/effect"
+
+    def of_run(self, run_id: object) -> dict[str, list[dict[str, Any]]]:
+        """The POSTs of one run by key."""
+        with self._lock:
+            return {
+                key: list(bodies) for key, bodies in self.bodies.items() if any(one["run_id"] == str(run_id) for one in bodies)
+            }
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
