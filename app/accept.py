@@ -6,7 +6,6 @@ nobody waits for: a frozen broker delays no answer, and what it does not take th
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -16,7 +15,7 @@ from flask import Response, request, url_for
 import telemetry
 from app import auth, show
 from app.operation import answer_json, invalid
-from chains.submit import Submitted, SubmitRequest, deliver_later, submit
+from chains.submit import SubmitRequest, Submitted, deliver_accepted, submit
 from storage.reads import runs
 
 HEADER = "Idempotency-Key"
@@ -48,7 +47,7 @@ def accept(
     )
     submitted = submit(auth.tenant_id(), asked)
     # In a thread of its own: neither a frozen broker nor a slow one may hold up the answer.
-    threading.Thread(target=deliver_later, args=(submitted,), name="deliver", daemon=True).start()
+    deliver_accepted(submitted)
     telemetry.bind_contextvars(run_id=str(submitted.run_id))
     return submitted
 

@@ -1,7 +1,7 @@
 """The one way to move a run: lock it, ask what follows, write it, and send after the commit.
 
     outcome = advance(tenant_id, run_id)      start, join, answer, resume, rescue, stop: all of them end here
-    deliver(outcome)                          sends segments, tells live viewers, wakes the session's next run
+    deliver(outcome)                          tells live viewers, sends segments, wakes the session's next run
 
 Inside a transaction that is open already (the last commit of a segment), `move` is the same without its own lock.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,7 +24,7 @@ from chains.decide import Decision, Event, decide
 from chains.definition import Results
 from chains.parts import Part
 from chains.results import read_results
-from chains.send import Segment, send, send_later
+from chains.send import Segment, send
 from chains.transitions import transition
 from errors import UnknownChain, UnknownVersion
 from settings import settings
@@ -84,18 +85,23 @@ def _body(now: Situation) -> Part | None:
         return None
 
 
-def deliver(outcome: Outcome, *, later: bool = False) -> None:
-    """After the commit: send, publish, keep the result for Celery clients, wake the next run. Never raises."""
+def deliver(outcome: Outcome) -> None:
+    """After the commit: publish, send, keep the result for Celery clients, wake the next run of the session."""
     if outcome.events:
         broker.publish(outcome.tenant_id, outcome.run_id, {"events": outcome.events})
     faults.point("after_publish", outcome.step)
     faults.point("before_send", outcome.step)
-    (send_later if later else send)(outcome.segments)
+    send(outcome.segments)
     faults.point("after_send", outcome.step)
     if outcome.status in ("completed", "failed", "cancelled"):
         broker.store_result(outcome.run_id, outcome.status, outcome.result)
     if outcome.next_run is not None:
-        deliver(advance(outcome.tenant_id, outcome.next_run), later=later)
+        deliver(advance(outcome.tenant_id, outcome.next_run))
+
+
+def deliver_later(outcome: Outcome) -> None:
+    """The same from a thread of its own (a greenlet in the web process): a frozen broker holds up nobody's answer."""
+    threading.Thread(target=deliver, args=(outcome,), name="deliver", daemon=True).start()
 
 
 def record(db: Hot, tenant_id: UUID, run_id: UUID, events: Sequence[Event], outcome: Outcome) -> None:

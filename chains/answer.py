@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from chains import payload
-from chains.advance import Outcome, deliver, move, pass_gate, record
+from chains.advance import Outcome, deliver_later, move, pass_gate, record
 from chains.decide import Event, gate_facts
 from errors import AlreadyAnswered, AmbiguousAnswer, InvalidInput, NotFound, WrongState
 from storage import situation
@@ -34,7 +34,7 @@ def answer(tenant_id: UUID, run_id: UUID, given: Json, step: str | None = None) 
         _apply(db, now, waiting, given, outcome)
         moved = move(db, tenant_id, run_id)
     moved.events = outcome.events + moved.events
-    deliver(moved, later=True)
+    deliver_later(moved)
 
 
 def _waiting(db: Hot, now: Situation, given: Json, step: str | None) -> Unfinished | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from chains.advance import deliver, move
+from chains.advance import deliver_later, move
 from chains.transitions import FINAL
 from errors import NotFound, WrongState
 from storage import situation
@@ -21,4 +21,4 @@ def cancel(tenant_id: UUID, run_id: UUID) -> None:
             raise WrongState(f"The run is {now.status}; only a run that is not final can be cancelled.")
         db.do("stop_run", run_id, "cancelled", None)
         outcome = move(db, tenant_id, run_id)
-    deliver(outcome, later=True)
+    deliver_later(outcome)

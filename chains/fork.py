@@ -9,7 +9,7 @@ from uuid import UUID
 import uuid_utils.compat as uuids
 
 from chains import catalog, payload
-from chains.advance import Outcome, deliver, move, record
+from chains.advance import Outcome, deliver_later, move, record
 from chains.decide import Event
 from chains.submit import new_trace
 from errors import InvalidInput, NotFound
@@ -69,7 +69,7 @@ def fork(tenant_id: UUID, run_id: UUID, after_step: str, new_input: Json = None)
         outcome = _keep_checkpoints(db, tenant_id, run_id, forked, [row[0] for row in kept], refs)
         moved = move(db, tenant_id, forked)
     moved.events = outcome.events + moved.events
-    deliver(moved, later=True)
+    deliver_later(moved)
     return forked
 
 

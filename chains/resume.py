@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from chains import catalog
-from chains.advance import Outcome, deliver, move, record, session_free
+from chains.advance import Outcome, deliver_later, move, record, session_free
 from chains.decide import Event, decide
 from chains.outline import outline
 from chains.transitions import transition
@@ -31,7 +31,7 @@ def resume(tenant_id: UUID, run_id: UUID) -> None:
         record(db, tenant_id, run_id, [Event("run_resumed", data={"status": "running", "steps": keys})], outcome)
         moved = move(db, tenant_id, run_id)
     moved.events = outcome.events + moved.events
-    deliver(moved, later=True)
+    deliver_later(moved)
 
 
 def dry_run(tenant_id: UUID, run_id: UUID) -> dict[str, Any]:

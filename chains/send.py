@@ -6,7 +6,6 @@ found by the sweep (tasks/sweep.py). The tail of the chain in the message is an 
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -66,13 +65,6 @@ def send(segments_to_send: Iterable[Segment]) -> bool:
     if failed:
         segments.mark_unsent([(each.tenant_id, each.run_id, each.no) for each in failed])
     return not failed
-
-
-def send_later(segments_to_send: Iterable[Segment]) -> None:
-    """Send from a thread of its own (a greenlet in the web process), so that the caller's answer goes out first."""
-    waiting = tuple(segments_to_send)
-    if waiting:
-        threading.Thread(target=send, args=(waiting,), name="send", daemon=True).start()
 
 
 def links(segment: Segment) -> list[Signature]:

@@ -17,7 +17,7 @@ import uuid_utils.compat as uuids
 
 import metrics
 from chains import catalog, payload
-from chains.advance import Outcome, advance, deliver, move, record
+from chains.advance import Outcome, advance, deliver_later, move, record
 from chains.decide import Event
 from chains.definition import Accepted, Chain
 from errors import IdempotencyConflict, InvalidInput, SessionBusy
@@ -89,10 +89,10 @@ def submit(tenant_id: UUID, request: SubmitRequest) -> Submitted:
     return Submitted(run_id, False, moved)
 
 
-def deliver_later(accepted: Submitted) -> None:
-    """Send and tell what `submit` wrote, without holding up the caller's answer."""
+def deliver_accepted(accepted: Submitted) -> None:
+    """Send and tell what `submit` wrote, without holding up the caller's answer; nothing for a replay."""
     if accepted.outcome is not None:
-        deliver(accepted.outcome, later=True)
+        deliver_later(accepted.outcome)
 
 
 class _KeyTaken(Exception):
@@ -155,7 +155,7 @@ def _make_room(db: Hot, tenant_id: UUID, run_id: UUID, request: SubmitRequest) -
 def _interrupt(tenant_id: UUID, run_id: UUID) -> None:
     with hot() as db, db.transaction(tenant_id, run_id):
         db.do("stop_run", run_id, "interrupted", None)
-    deliver(advance(tenant_id, run_id), later=True)
+    deliver_later(advance(tenant_id, run_id))
 
 
 def _replay(tenant_id: UUID, key: str, digest: bytes) -> Submitted | None:

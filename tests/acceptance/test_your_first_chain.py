@@ -20,7 +20,7 @@ import settings as settings_module
 from agents import registry
 from chains import catalog
 from chains.answer import answer
-from chains.submit import SubmitRequest, deliver_later, submit
+from chains.submit import SubmitRequest, deliver_accepted, submit
 from storage.postgres import session
 from storage.tables import Run
 from tests.conftest import Servers
@@ -90,7 +90,7 @@ def until(tenant: UUID, redis_client: redis.Redis, shop: Path) -> Iterator[Until
 
 def order(tenant: UUID, price: int) -> UUID:
     accepted = submit(tenant, SubmitRequest("order", {"items": [{"price": price, "count": 2}]}))
-    deliver_later(accepted)
+    deliver_accepted(accepted)
     return accepted.run_id
 
 

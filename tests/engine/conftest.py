@@ -19,12 +19,12 @@ from psycopg2.extensions import connection as Connection
 import settings as settings_module
 from agents import registry
 from chains import catalog, send
-from chains.submit import SubmitRequest, Submitted, deliver_later, submit
+from chains.submit import SubmitRequest, Submitted, deliver_accepted, submit
 from settings import Settings
 from storage import broker
 from tests.conftest import Servers
 from tests.engine.effect_server import EffectServer
-from tests.engine.workers import Workers, WorkerProcess
+from tests.engine.workers import WorkerProcess, Workers
 
 Json = Any
 CHAINS = "tests.engine.chains"
@@ -87,7 +87,7 @@ class Runs:
 
     def ask(self, input: Json = None, chain: str = "probe", **request: Any) -> Submitted:
         accepted = submit(self.tenant, SubmitRequest(chain, input or {}, **request))
-        deliver_later(accepted)
+        deliver_accepted(accepted)
         return accepted
 
     def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
