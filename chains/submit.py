@@ -1,7 +1,7 @@
 """Accept a run: check its input, write it with its first segments in one transaction, answer, and only then send.
 
-accepted = submit(tenant_id, SubmitRequest(chain="script", input={...}))
-deliver_later(accepted)          # after the answer went out: accepted means recorded, the sweep sends what is not
+`submit` records, `deliver_accepted` sends behind the caller's answer. Accepted means recorded: whatever is not sent,
+because the broker is frozen or this process dies, the sweep sends.
 """
 
 from __future__ import annotations
