@@ -21,6 +21,7 @@ from gateway import providers
 from gateway.backend import Backend
 from gateway.embedded import comes_up
 from gateway.failures import node_error
+from gateway.models_file import InvalidModelsFile
 from gateway.watch import Watch, watched
 from node import Final, Retry, Stopped
 
@@ -46,8 +47,11 @@ class Models:
         self.may_fall_back = may_fall_back
 
     def able(self, language: str, capability: str = "chat") -> Backend | None:
-        """The preferred backend that knows the language and has the capability, or None."""
-        return next((backend for backend in self._backends() if backend.is_able(language, capability)), None)
+        """The preferred backend that knows the language and has the capability, or None. Final: a wrong models file."""
+        try:
+            return next((backend for backend in self._backends() if backend.is_able(language, capability)), None)
+        except InvalidModelsFile as wrong:
+            raise Final(str(wrong), code="models_file_invalid") from wrong
 
     def chat(self, messages: Messages, *, model: Backend | None = None, language: str = "en", **options: Any) -> str:
         """The whole answer. Options as in `stream`."""

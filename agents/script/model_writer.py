@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 from agents.script.brief import Brief
@@ -58,44 +59,40 @@ def whole_script(brief: Brief, model: Any, ctx: Context, request: str) -> list[P
 
 def word_parts(brief: Brief, model: Any, ctx: Context) -> list[Part]:
     """The rules' script with the parts that carry no product facts worded by the model."""
-    prompts = load(f"prompts/{brief.language}").get("weak", {})
-    templates = load(f"templates/{brief.language}")["categories"]
-    pains = templates.get(brief.category, templates["general"])["pains"]
+    prompts = load(f"prompts/{brief.language}").get("weak", {"parts": {}})
+    categories = load(f"templates/{brief.language}")["categories"]
     chance = random.Random(f"{ctx.run_id}/{ctx.step}")
+    known_pains = categories.get(brief.category, categories["general"])["pains"]
+    pains = cycle(chance.sample(known_pains, len(known_pains)))
     parts = write_by_rules(brief, seed=f"{ctx.run_id}/{ctx.step}")
     worded = 0
     for part in parts:
         ctx.check()
-        prompt = prompts.get(part["kind"])
-        facts = {**words(brief), "pain": chance.choice(pains)}
-        text = word_part(brief, model, ctx, prompts["system"], prompt, facts, chance) if prompt else None
-        worded += text is not None
-        if text:
-            part["text"], part["by"] = text, "model"
+        if part["kind"] in prompts["parts"]:
+            facts = {**words(brief), "pain": next(pains)}
+            if text := word_part(brief, model, ctx, messages_for(prompts, part["kind"], facts), chance):
+                part["text"], part["by"] = text, "model"
+                worded += 1
         ctx.token(part["text"] + "\n")
     if not worded:
         raise Retry(f"model {model.name}: none of its sentences passed the check")
     return parts
 
 
-def word_part(
-    brief: Brief,
-    model: Any,
-    ctx: Context,
-    system: str,
-    prompt: Mapping[str, Any],
-    facts: Mapping[str, Any],
-    chance: random.Random,
-) -> str | None:
-    """One part, the lead and what the model made of it, or None where no try passed the check."""
-    lead = template(prompt["lead"]).render(facts)
-    messages = [{"role": "system", "content": system}]
-    for ask, answer in prompt["examples"]:
+def messages_for(prompts: Mapping[str, Any], kind: str, facts: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The talk that a weak model goes on from: its last message is the part's lead."""
+    messages = [{"role": "system", "content": prompts["system"]}]
+    for ask, answer in prompts["examples"]:
         messages += [{"role": "user", "content": ask}, {"role": "assistant", "content": answer}]
-    messages += [
-        {"role": "user", "content": template(prompt["ask"]).render(facts)},
-        {"role": "assistant", "content": lead},
-    ]
+    asked, lead = (template(prompts["parts"][kind][name]).render(facts) for name in ("ask", "lead"))
+    return [*messages, {"role": "user", "content": asked}, {"role": "assistant", "content": lead}]
+
+
+def word_part(
+    brief: Brief, model: Any, ctx: Context, messages: list[dict[str, str]], chance: random.Random
+) -> str | None:
+    """The lead and what the model made of it, or None where no try passed the check."""
+    lead = messages[-1]["content"]
     for _ in range(TRIES_A_PART):
         options = {"max_tokens": WEAK_MAX_TOKENS, "temperature": WEAK_TEMPERATURE, "seed": chance.randrange(2**31)}
         answer = "".join(ctx.models.stream(messages, model=model, **options))
