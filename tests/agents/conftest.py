@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import pytest
 
 from gateway import embedded
 from gateway.backend import EMBEDDED_MODEL, Backend
-from storage.embedded import processes
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,10 +20,7 @@ def embedded_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend
     """The embedded model, answering."""
     plan = embedded.prepare(tmp_path_factory.mktemp("model data"))
     child = subprocess.Popen(plan.argv, env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=plan.folder)
-    until = time.monotonic() + 30
-    while not processes.answers(plan.port) and child.poll() is None and time.monotonic() < until:
-        time.sleep(0.02)
-    assert child.poll() is None
+    assert any(embedded.comes_up(plan.url, lambda: child.poll() is not None) for _ in range(10))
     yield Backend("embedded", "embedded", plan.url, EMBEDDED_MODEL, languages=("en",), api_key=plan.key, weak=True)
     child.terminate()
     child.wait(10)
