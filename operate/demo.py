@@ -57,7 +57,7 @@ class Demo:
 
     def service(self) -> Service:
         """`manage.py up` as a child, which ends with us."""
-        (self.instance.folder / "logs").mkdir(parents=True, exist_ok=True)
+        self.instance.make()
         environment = {**os.environ, "BATON_FAULT_POINTS": f"in_node@{HELD_STEP}=stop:{self.flag}"}
         return Service(
             "up", [sys.executable, str(ROOT / "manage.py"), "up", "--quiet", "--data-dir", str(self.instance.folder)],

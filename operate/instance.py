@@ -39,12 +39,22 @@ class Instance:
 
     def lock(self) -> None:
         """Make the folder and hold it until this process ends. Raises InstanceError where another `up` holds it."""
-        (self.folder / "logs").mkdir(parents=True, exist_ok=True)
+        self.make()
         self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise InstanceError(f"another `manage.py up` runs in {self.folder}: name another --data-dir") from None
+
+    def make(self) -> None:
+        """Make the folder, closed to other users: it holds tenants' data. (Root's Postgres runs as another user, who
+        must be able to pass through.)
+        """
+        if not self.folder.exists():
+            self.folder.mkdir(parents=True)
+            self.folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
+        for name in ("logs", "blobs"):
+            (self.folder / name).mkdir(mode=0o700, exist_ok=True)
 
     def read(self, name: str) -> Any:
         """The JSON of a file of the data dir, {} where it is missing or half-written."""
