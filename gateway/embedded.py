@@ -54,9 +54,8 @@ def prepare(data_dir: Path, port: int | None = None) -> ModelPlan:
     folder = (data_dir.absolute() / "model").resolve()
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / "server.json"
+    end_earlier_life(folder)
     known = json.loads(kept.read_text()) if kept.exists() else {}
-    if end_earlier_life(folder):
-        wait_for_port(known.get("port"))
     port = port or processes.free_port(known.get("port"))
     key = known.get("key") or secrets.token_hex(16)
     with os.fdopen(os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
@@ -77,15 +76,14 @@ def weights() -> Path:
     return Path(spec.submodule_search_locations[0], WEIGHTS)
 
 
-def end_earlier_life(folder: Path) -> bool:
-    """End the server that still works in this folder; whether there was one."""
+def end_earlier_life(folder: Path) -> None:
+    """End the server that still works in this folder, and wait for its port, 1 s at most: a last thread may hold it."""
     living = processes.living_in(folder, PROCESS_NAME)
+    if not living:
+        return
     processes.end(living, signal.SIGTERM, patience_seconds=5)
-    return bool(living)
-
-
-def wait_for_port(port: int | None) -> None:
-    """Wait until the ended server's port is free, 1 s at most: its last thread may hold it for a moment longer."""
+    kept = folder / "server.json"
+    port = json.loads(kept.read_text())["port"] if kept.exists() else None
     until = time.monotonic() + 1.0
     while port and not processes.is_free(port) and time.monotonic() < until:
         time.sleep(0.02)
