@@ -104,9 +104,9 @@ def ask(state: Json, ctx: Any) -> Json:
 
 @node("t.effect", reads=("input",))
 def effect(state: Json, ctx: Any) -> Json:
-    """One effect: a POST outside. `fickle`: another request at every attempt."""
+    """One effect: a POST outside. `fickle`: another request after the first attempt."""
     asked = state["input"]
-    request = {"attempt": ctx.attempt} if asked.get("fickle") else {"what": "order"}
+    request = {"again": ctx.attempt > 1} if asked.get("fickle") else {"what": "order"}
     url = os.environ["PROBE_EFFECT_URL"]
 
     def post(key: str) -> Json:
