@@ -173,7 +173,8 @@ def main() -> int:
     args = parser.parse_args()
     if args.data_dir:
         os.environ["BATON_DATA_DIR"] = args.data_dir
-    signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell started us with SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     console = Console()
     demo = Demo(console)
     up = demo.service()
