@@ -12,6 +12,8 @@ from settings import settings
 
 broker_url = settings().redis_url
 result_backend = settings().redis_url
+if broker_url.startswith(("redis://", "rediss://")):
+    broker_transport = "storage.redis_transport:Transport"
 
 # The anonymous exchange routes by queue name: there is no binding in Redis that a FLUSHALL could take away.
 task_queues = tuple(Queue(name, Exchange("", type="direct"), routing_key=name) for name in QUEUES)

@@ -1,7 +1,7 @@
 """`python -m bench`: Baton beside bare Celery on this machine, alternating in one run; a table for docs/benchmarks.md.
 
-    python -m bench                    all figures, 5 rounds, writes docs/benchmarks.md
-    python -m bench --only throughput --rounds 3 --chains 200 --no-write
+python -m bench                    all figures, 5 rounds, writes docs/benchmarks.md
+python -m bench --only throughput --rounds 3 --chains 200 --no-write
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from bench import measures, report, servers
-from bench.crew import Crew, baton_argv, bare_argv
+from bench.crew import Crew, bare_argv, baton_argv
 from bench.measures import MEASURES, Figures, Stand
 
 

@@ -70,7 +70,7 @@ class Bare:
         found = self._kept.mget([f"celery-task-meta-{chain}" for chain in chains])
         if not all(found):
             return None
-        ends = [datetime.fromisoformat(json.loads(one)["date_done"]).timestamp() for one in found]
+        ends = [datetime.fromisoformat(json.loads(one or "")["date_done"]).timestamp() for one in found]
         self._kept.flushdb()
         return max(ends)
 

@@ -9,6 +9,7 @@ from celery import Celery
 from agents.registry import nodes
 from chains.catalog import missing_nodes
 from node import Node
+from tasks.events import BatchedEvents
 from tasks.run_node import StepFailed, run_node
 
 
@@ -27,6 +28,7 @@ def register(app: Celery, node: Node) -> None:
 def make_app() -> Celery:
     """The app with every node as a task. Raises MissingNodes where a chain names a node that nobody has."""
     made = Celery("baton", config_source="celeryconfig")
+    made.steps["consumer"].add(BatchedEvents)
     every = nodes()
     if missing := missing_nodes(every):
         raise MissingNodes("chains name nodes that nobody has: " + "; ".join(missing))
