@@ -1,0 +1,143 @@
+"""A worker killed at every point of a node's life: the run completes, and nothing that was done is done twice.
+
+Two workers, each started again when it dies, know all the points; every test's run has a step whose key is the point's
+name, so that each fault strikes once, in its own test.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+import faults
+from chains.answer import answer
+from tests.engine.conftest import Runs
+from tests.engine.effect_server import EffectServer
+from tests.engine.workers import Workers, WorkerProcess
+
+IN_A_LINE = [
+    "after_claim",
+    "in_node",
+    "between_intent_and_effect",
+    "between_effect_and_result",
+    "after_node",
+    "after_commit",
+]
+AFTER_THE_LAST = ["after_publish", "before_send", "after_send", "in_final_transition"]
+
+
+@dataclass(frozen=True)
+class Killing:
+    """The workers that kill themselves, and the folder of the flags that tell at which points they did."""
+
+    workers: list[WorkerProcess]
+    flags: Path
+
+    def struck(self, point: str) -> bool:
+        return (self.flags / point).exists()
+
+    def deaths(self) -> int:
+        return sum(one.exit_codes.count(-signal.SIGKILL) for one in self.workers)
+
+
+@pytest.fixture(scope="module")
+def killing(workers: Workers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killing]:
+    """Two immortal workers with a fault at every point."""
+    workers.stop_all()
+    flags = tmp_path_factory.mktemp("flags")
+    asked = {point: point for point in faults.POINTS} | {"before_claim": "1/5"}
+    told = ",".join(f"{point}@{step}=kill:{flags / point}" for point, step in asked.items())
+    two = [workers.start(immortal=True, BATON_FAULT_POINTS=told) for _ in range(2)]
+    yield Killing(two, flags)
+    workers.stop_all()
+
+
+@pytest.mark.parametrize("kind", ["idempotent"])
+@pytest.mark.parametrize("point", IN_A_LINE)
+def test_in_the_middle_of_a_line(
+    killing: Killing, runs: Runs, effect_server: EffectServer, point: str, kind: str
+) -> None:
+    """Given a step in the middle of a line, when its worker dies at this point, then the run completes."""
+    run = runs.submit({"at": point, "kind": kind}, "killed")
+    runs.wait(run, seconds=20)
+    verify(killing, runs, effect_server, run, point)
+
+
+@pytest.mark.parametrize("point", AFTER_THE_LAST)
+def test_at_the_end_of_a_segment(killing: Killing, runs: Runs, effect_server: EffectServer, point: str) -> None:
+    """Given the last step of a run, when its worker dies at this point, then the run is final, once."""
+    run = runs.submit({"at": point}, "killed_late")
+    runs.wait(run, seconds=20)
+    runs.until(lambda: killing.struck(point), 5, "the fault did not strike")
+    verify(killing, runs, effect_server, run, point)
+
+
+def test_before_the_claim(killing: Killing, runs: Runs, effect_server: EffectServer) -> None:
+    """Given a message that was taken, when the worker dies before its claim, then the message is sent again."""
+    run = runs.submit({"at": "claimed_late"}, "killed_late")
+    runs.wait(run, seconds=20)
+    verify(killing, runs, effect_server, run, "before_claim", rescued=False)
+
+
+def test_while_branches_are_joined(killing: Killing, runs: Runs, effect_server: EffectServer) -> None:
+    """Given two branches, when a worker dies in the transaction that would join them, then the join runs once."""
+    run = runs.submit({"at": "in_join"}, "killed_join")
+    runs.wait(run, seconds=20)
+    verify(killing, runs, effect_server, run, "in_join")
+    assert runs.column(run, "output")["executed"][-1] == "gather"
+
+
+@pytest.mark.parametrize("point", ["before_send", "after_send"])
+def test_around_the_send_of_what_follows(
+    workers: Workers, runs: Runs, effect_server: EffectServer, tmp_path: Path, point: str
+) -> None:
+    """Given a join that follows, when the worker dies around the send of its segment, then the sweep sends it."""
+    flag = tmp_path / point
+    workers.stop_all()
+    one = workers.start(immortal=True, BATON_FAULT_POINTS=f"{point}@struck=kill:{flag}")
+    run = runs.submit({"at": "struck"}, "killed_join")
+    runs.wait(run, seconds=20)
+    assert flag.exists() and one.exit_codes == [-signal.SIGKILL]
+    assert runs.types(run).count("step_succeeded") == 3
+    assert [len(posts) for posts in effect_server.of_run(run).values()] == [1]
+    runs.check(run)
+
+
+@pytest.mark.parametrize("happened", [True, False])
+@pytest.mark.parametrize("point", ["between_intent_and_effect", "between_effect_and_result"])
+def test_an_at_most_once_effect_of_unknown_outcome(
+    workers: Workers, runs: Runs, effect_server: EffectServer, tmp_path: Path, point: str, happened: bool
+) -> None:
+    """Given an at-most-once effect, when its worker dies around it, then nobody repeats it: a person says what was."""
+    flag = tmp_path / point
+    workers.stop_all()
+    workers.start(immortal=True, BATON_FAULT_POINTS=f"{point}@struck=kill:{flag}")
+    run = runs.submit({"at": "struck", "kind": "at_most_once"}, "killed")
+    runs.wait(run, "paused", seconds=20)
+    sent = sum(len(posts) for posts in effect_server.of_run(run).values())
+    assert sent == (1 if point == "between_effect_and_result" else 0)
+    answer(runs.tenant, run, {"happened": happened})
+    runs.wait(run)
+    assert sum(len(posts) for posts in effect_server.of_run(run).values()) == sent + (not happened)
+    runs.check(run)
+
+
+def verify(
+    killing: Killing, runs: Runs, effect_server: EffectServer, run: UUID, point: str, *, rescued: bool = True
+) -> None:
+    """The fault struck; every step succeeded exactly once; the effect has one key, and at most one POST too many."""
+    assert killing.struck(point), "the fault did not strike"
+    steps, types = runs.steps(run), runs.types(run)
+    assert {one["status"] for one in steps.values()} == {"succeeded"}
+    assert types.count("step_succeeded") == len(steps)
+    posts = effect_server.of_run(run)
+    assert len(posts) == 1, "one effect, one key"
+    may_repeat = point in ("between_effect_and_result", "after_node", "in_join", "in_final_transition")
+    assert all(len(bodies) <= 1 + (point == "between_effect_and_result") for bodies in posts.values()), (posts, may_repeat)
+    assert [one["status"] for one in runs.effects(run)] == ["done"]
+    runs.check(run)
