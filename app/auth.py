@@ -6,6 +6,7 @@ do not, and neither does what stands at the root (/metrics, /openapi.json, /docs
 
 from __future__ import annotations
 
+import threading
 from uuid import UUID
 
 from flask import Flask, g, request
@@ -13,7 +14,19 @@ from flask import Flask, g, request
 from app.problems import Unauthorized
 from storage import tenants
 
+
+
+class _Lookup:
+    """A look at a key that is under way: who comes meanwhile with the same key shares its finding."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.tenant_id: UUID | None = None
+        self.error: Exception | None = None
+
+
 GUARDED = "/api/v1"
+_lookups: dict[str, _Lookup] = {}
 OPEN = frozenset({"/api/v1/health", "/api/v1/health/live", "/api/v1/health/ready"})
 
 
@@ -32,10 +45,30 @@ def _enter() -> None:
     if path in OPEN or not (path == GUARDED or path.startswith(f"{GUARDED}/")):
         return
     key = _key()
-    found = tenants.authenticate(key) if key else None
+    found = _tenant_of(key) if key else None
     if found is None:
         raise Unauthorized("This API key is not valid." if key else None)
     g.tenant_id = found
+
+
+def _tenant_of(key: str) -> UUID | None:
+    """The tenant of a key, found once however many ask at the same moment (a thousand viewers that reconnect)."""
+    under_way = _lookups.get(key)
+    if under_way is not None:
+        under_way.done.wait()
+        if under_way.error is not None:
+            raise under_way.error
+        return under_way.tenant_id
+    lookup = _lookups[key] = _Lookup()
+    try:
+        lookup.tenant_id = tenants.authenticate(key)
+        return lookup.tenant_id
+    except Exception as error:
+        lookup.error = error
+        raise
+    finally:
+        _lookups.pop(key, None)
+        lookup.done.set()
 
 
 def _key() -> str | None:

@@ -14,16 +14,20 @@ monkey.patch_all()
 
 import os  # noqa: E402
 import resource  # noqa: E402
+import signal  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from gevent import spawn  # noqa: E402
+
 import telemetry  # noqa: E402
 from app import plain_errors  # noqa: E402
 from settings import settings  # noqa: E402
 from storage import cooperative  # noqa: E402
+from storage.live import hub  # noqa: E402
 
 _settings = settings()
 
@@ -38,7 +42,7 @@ keepalive = 75
 limit_request_line = 8190
 accesslog = None
 loglevel = _settings.log_level.lower()
-logconfig_dict = {"version": 1, "disable_existing_loggers": False, "root": {"level": _settings.log_level}}
+logger_class = "app.gunicorn_log.Logger"
 
 cooperative.install()
 plain_errors.install()
@@ -51,6 +55,20 @@ def on_starting(_server: Any) -> None:
     wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def post_worker_init(worker: Any) -> None:
+    """On SIGTERM and SIGQUIT end the live streams first, so that nobody waits for them: their clients reconnect."""
+    for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
+        signal.signal(number, _ending(signal.getsignal(number)))
+
+
+def _ending(before: Any) -> Any:
+    def end(number: int, frame: Any) -> None:
+        spawn(hub().close_all)
+        before(number, frame)
+
+    return end
 
 
 def child_exit(_server: Any, worker: Any) -> None:

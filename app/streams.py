@@ -1,6 +1,6 @@
 """Live streams of a run: what was, from Postgres; then what happens, from hints; until the run ends.
 
-`follow` is the one way to watch a run; SSE, WebSocket and `?wait=` are dressings of it. Each stream is a greenlet of
+`Stream` is the one way to watch a run; SSE, WebSocket and `?wait=` are dressings of it. Each stream is a greenlet of
 its own and reads at its own pace: a client that does not read is dropped after SEND_SECONDS and holds up nobody else.
 """
 
@@ -19,88 +19,125 @@ import metrics
 from app.operation import dumps
 from app.websocket import SEND_SECONDS, accept_socket, hang_up
 from storage import outages
-from storage.live import Message, Viewer, hub
+from storage.live import CLOSE, Message, hub
 from storage.reads import events
+from storage.reads.runs import standing
 
 log = structlog.get_logger(__name__)
 
 COMMENT_SECONDS = 15.0
 PAGE_EVENTS = 200
-SUBSCRIBE_SECONDS = 0.05
+SUBSCRIBE_SECONDS = 0.2
 AWAY_SECONDS = 0.5
 
 # After these nothing can follow; after `run_failed` a resume may.
 LAST_TYPES = ("run_completed", "run_cancelled")
 
 
-def follow(tenant_id: UUID, run_id: UUID, after: int, tick_seconds: float = COMMENT_SECONDS) -> Iterator[Message | None]:
+class Stream:
     """Events with a larger seq than `after`, in order and without a gap, and tokens between them; then it ends.
 
-    Yields None when nothing came for `tick_seconds`. It survives a database that is away. Raises NotFound.
+    Making it reads what there is (it raises NotFound, or that the database is away); iterating over it goes on from
+    there, and survives a database that is away. It gives None when nothing came for `tick_seconds`.
     """
-    with hub().watch(tenant_id, run_id, after) as viewer:
+
+    def __init__(self, tenant_id: UUID, run_id: UUID, after: int, tick_seconds: float = COMMENT_SECONDS) -> None:
+        self._tenant_id = tenant_id
+        self._tick_seconds = tick_seconds
+        self._watch = hub().watch(tenant_id, run_id, after)
+        self._viewer = self._watch.__enter__()
+        try:
+            self._viewer.get(SUBSCRIBE_SECONDS)  # hints are on their way from here on, if Redis answers at all
+            self._news: list[dict[str, Any]] | None = None
+            self._ended = False
+            self._read()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._watch.__exit__(None, None, None)
+
+    def __iter__(self) -> Iterator[Message | None]:
+        try:
+            yield from self._all()
+        finally:
+            self.close()
+
+    def _all(self) -> Iterator[Message | None]:
         quiet_since = time.monotonic()
-        read = True
         while True:
-            if read:
-                found, ended = _read(tenant_id, viewer)
-                for event in found or ():
-                    viewer.seq = event["seq"]
+            while self._news:
+                news, self._news = self._news, []
+                for event in news:
+                    self._viewer.seq = event["seq"]
                     yield Message(event=event)
-                if ended:
-                    return
-                if found:
-                    quiet_since = time.monotonic()
-                    continue  # until there are no more
-                read = found is None
-            message = viewer.get(AWAY_SECONDS if read else max(0.01, quiet_since + tick_seconds - time.monotonic()))
-            if message is not None and message.event is None and message.token is None:
-                read = True
-            elif message is not None and message.event is not None:
-                seq = message.event["seq"]
-                read = read or seq > viewer.seq + 1
-                if seq == viewer.seq + 1:
-                    viewer.seq = seq
-                    yield message
-                    if message.event["type"] in LAST_TYPES:
-                        return
-                    read = message.event["type"] == "run_failed"
-            elif message is not None:
-                yield message
-            if time.monotonic() - quiet_since >= tick_seconds:
+                quiet_since = time.monotonic()
+                if not self._ended:
+                    self._try_read()
+            if self._ended:
+                return
+            left = quiet_since + self._tick_seconds - time.monotonic()
+            if left <= 0:
                 yield None
+                quiet_since, left = time.monotonic(), self._tick_seconds
+            # None: the database is away, look again soon
+            message = self._viewer.get(left if self._news is not None else min(left, AWAY_SECONDS))
+            if message is None:
+                if self._news is None:
+                    self._try_read()
+            elif message is CLOSE:
+                return
+            elif message.event is not None:
+                yield from self._told(message)
                 quiet_since = time.monotonic()
-            elif message is not None and message.event is not None:
-                quiet_since = time.monotonic()
+            elif message.token is not None:
+                yield message
+            else:
+                self._try_read()
 
+    def _told(self, message: Message) -> Iterator[Message]:
+        """Show an event that a hint brought if it is the next one; read where some are missing."""
+        assert message.event is not None
+        seq, type = message.event["seq"], message.event["type"]
+        if seq == self._viewer.seq + 1:
+            self._viewer.seq = seq
+            yield message
+            self._ended = type in LAST_TYPES
+            if type == "run_failed":
+                self._try_read()  # that may have been the end
+        elif seq > self._viewer.seq:
+            self._try_read()
 
-def _read(tenant_id: UUID, viewer: Viewer) -> tuple[list[dict[str, Any]] | None, bool]:
-    """What the viewer has not seen yet, and whether that was all there will be; None while the database is away."""
-    try:
-        found, standing = events.since(tenant_id, viewer.run_id, viewer.seq, PAGE_EVENTS)
-    except outages.DATABASE_AWAY as away:
-        log.warning("stream_database_away", error=outages.first_line(away))
-        return None, False
-    newest = found[-1]["seq"] if found else viewer.seq
-    return found, standing.final and newest >= standing.seq
+    def _try_read(self) -> None:
+        try:
+            self._read()
+        except outages.DATABASE_AWAY as away:
+            log.warning("stream_database_away", error=outages.first_line(away))
+            self._news = None
+
+    def _read(self) -> None:
+        """Read what the viewer has not seen yet, and whether that is all there will be."""
+        self._news, standing = events.since(self._tenant_id, self._viewer.run_id, self._viewer.seq, PAGE_EVENTS)
+        newest = self._news[-1]["seq"] if self._news else self._viewer.seq
+        self._ended = standing.final and newest >= standing.seq
 
 
 def wait_for_end(tenant_id: UUID, run_id: UUID, seconds: float) -> bool:
     """Wait until the run ends, so many seconds at most; whether it did. Raises NotFound."""
     until = time.monotonic() + seconds
-    seq = events.standing(tenant_id, run_id).seq
-    watching = follow(tenant_id, run_id, max(0, seq - 1), tick_seconds=min(seconds, 1.0))
+    seq = standing(tenant_id, run_id).seq
+    watching = iter(Stream(tenant_id, run_id, seq, tick_seconds=min(seconds, 1.0)))
     try:
-        for _ in watching:
-            if time.monotonic() >= until:
-                return False
-        return True
+        return not any(time.monotonic() >= until for _ in watching)
     finally:
         watching.close()  # type: ignore[attr-defined]
 
 
 def sse(tenant_id: UUID, run_id: UUID, after: int, headers: Mapping[str, str] | None = None) -> Response:
-    """The run's events as a stream of server-sent events."""
+    """The run's events as a stream of server-sent events. Raises NotFound."""
+    stream = Stream(tenant_id, run_id, after)
     connection = request.environ.get("gunicorn.socket")
     if connection is not None:
         # A client that stops reading blocks this greenlet's send: for so long and no longer.
@@ -109,11 +146,13 @@ def sse(tenant_id: UUID, run_id: UUID, after: int, headers: Mapping[str, str] | 
     def lines() -> Iterator[bytes]:
         with metrics.VIEWERS.labels("sse").track_inprogress():
             yield b": baton\n\n"
-            for message in follow(tenant_id, run_id, after):
+            for message in stream:
                 yield _sse(run_id, message)
 
     kept = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no", **(headers or {})}
-    return Response(lines(), 200, headers=kept, content_type="text/event-stream; charset=utf-8")
+    answer = Response(lines(), 200, headers=kept, content_type="text/event-stream; charset=utf-8")
+    answer.call_on_close(stream.close)
+    return answer
 
 
 def _sse(run_id: UUID, message: Message | None) -> bytes:
@@ -134,11 +173,16 @@ def _token(run_id: UUID, message: Message) -> dict[str, Any]:
 
 
 def websocket(tenant_id: UUID, run_id: UUID, after: int) -> Response:
-    """Take the connection over, send each event as a JSON message, then close normally."""
-    socket = accept_socket(request.environ)
+    """Take the connection over, send each event as a JSON message, then close normally. Raises NotFound."""
+    stream = Stream(tenant_id, run_id, after)
+    try:
+        socket = accept_socket(request.environ)
+    except BaseException:
+        stream.close()
+        raise
     with metrics.VIEWERS.labels("websocket").track_inprogress():
         try:
-            for message in follow(tenant_id, run_id, after):
+            for message in stream:
                 if not socket.connected:
                     break
                 if message is not None:
@@ -148,4 +192,6 @@ def websocket(tenant_id: UUID, run_id: UUID, after: int) -> Response:
         except (ConnectionClosed, OSError) as gone:
             if isinstance(gone, TimeoutError):
                 metrics.VIEWERS_DROPPED.labels("websocket").inc()
+        finally:
+            stream.close()
     return hang_up(socket)

@@ -60,6 +60,7 @@ class Message(NamedTuple):
 
 
 READ = Message()
+CLOSE = Message()  # compared by identity
 
 
 class Viewer:
@@ -103,15 +104,26 @@ class Hub:
         self._started = False
         self._lock = threading.Lock()
 
+    def close_all(self) -> None:
+        """Ask every viewer to end: this process is about to, and its viewers shall reconnect elsewhere."""
+        for viewers in list(self._viewers.values()):
+            for viewer in viewers:
+                viewer.put(CLOSE)
+
     @contextmanager
     def watch(self, tenant_id: UUID, run_id: UUID, seq: int) -> Iterator[Viewer]:
-        """Register a viewer who has the events up to `seq`, for the time of the block."""
+        """Register a viewer who has the events up to `seq`, for the time of the block.
+
+        Its first message, READ, comes when hints are on their way to it.
+        """
         viewer = Viewer(run_id, seq)
         name = channel(tenant_id, run_id)
         with self._lock:
             self._start()
             self._viewers.setdefault(name, []).append(viewer)
             viewer.subscribed = name in self._subscribed
+            if viewer.subscribed or self._connection is None:
+                viewer.put(READ)
         self._changed.put(name)
         try:
             yield viewer

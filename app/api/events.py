@@ -13,7 +13,6 @@ from app.operation import invalid, operation
 from app.schemas.runs import EventPage, EventsQuery
 from app.streams import sse, websocket
 from storage.reads import events
-from storage.reads.runs import standing
 
 api = blueprint("events", __name__)
 
@@ -36,7 +35,6 @@ def page(run_id: UUID, query: EventsQuery) -> Response | dict[str, Any]:
     """
     after = _after(query)
     if _wants_stream():
-        standing(auth.tenant_id(), run_id)
         return sse(auth.tenant_id(), run_id, after)
     items = events.after(auth.tenant_id(), run_id, after, query.limit)
     return {"items": items, "next_cursor": items[-1]["seq"] if items else None}
@@ -54,7 +52,6 @@ def page(run_id: UUID, query: EventsQuery) -> Response | dict[str, Any]:
 def follow(run_id: UUID, query: EventsQuery) -> Response:
     """Each event is one JSON message; after the final one the server closes normally (1000)."""
     after = _after(query)
-    standing(auth.tenant_id(), run_id)
     return websocket(auth.tenant_id(), run_id, after)
 
 
