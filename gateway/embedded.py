@@ -30,7 +30,7 @@ PROCESS_NAME = "baton-model"
 WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SLOTS = 2  # answers at a time; a third waits
 CONTEXT_TOKENS_A_SLOT = 2048
-START_SECONDS = 3.0
+START_SECONDS = 5.0
 PARENT_LOOK_SECONDS = 1.0
 
 
@@ -90,7 +90,7 @@ def end_earlier_life(folder: Path) -> None:
 
 
 def comes_up(url: str, cancelled: Callable[[], bool]) -> bool:
-    """Wait for the server to have its weights loaded, 3 s at most (it takes half a second); False: it has not."""
+    """Wait for the weights to be loaded, 5 s at most (half a second on an idle machine); False: they are not."""
     until = time.monotonic() + START_SECONDS
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while time.monotonic() < until and not cancelled():

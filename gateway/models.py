@@ -127,9 +127,10 @@ class Models:
     def _one_call(
         self, backend: Backend, messages: Messages, options: Mapping[str, Any], timeout_seconds: float | None
     ) -> Iterator[str]:
+        model = providers.chat_model(backend)  # the first one imports its library: that is not the model's time
         limit_seconds = min(timeout_seconds or backend.timeout_seconds, self._seconds_left())
         watch = Watch(self._cancelled, time.monotonic() + limit_seconds)
-        with closing(providers.chat_model(backend).stream(list(messages), **options)) as chunks:
+        with closing(model.stream(list(messages), **options)) as chunks:
             while (chunk := self._next(chunks, watch, backend)) is not None:
                 if chunk.text:
                     yield str(chunk.text)

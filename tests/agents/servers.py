@@ -2,7 +2,7 @@
 
     with ModelServer(ollama, answer="Hello there") as server: ...   # server.url, server.requests, server.closed
 
-`closed` is set when a client that was being answered has hung up.
+`asked` is set by the first request; `closed`, when a client that was being answered has hung up.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class ModelServer:
     drip_seconds: float = 0.0
     requests: list[dict[str, Any]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
+    asked: threading.Event = field(default_factory=threading.Event)
     closed: threading.Event = field(default_factory=threading.Event)
-    closed_at: float = 0.0
 
     def __enter__(self) -> ModelServer:
         self._http = QuietServer(("127.0.0.1", 0), self._handler())
@@ -68,10 +68,6 @@ class ModelServer:
         if isinstance(self.answer, str):
             return self.answer
         return self.answer.pop(0) if len(self.answer) > 1 else self.answer[0]
-
-    def note_closed(self) -> None:
-        self.closed_at = time.monotonic()
-        self.closed.set()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         server = self
@@ -94,6 +90,7 @@ class ModelServer:
                 server.paths.append(self.path)
                 asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 server.requests.append(asked)
+                server.asked.set()
                 if server.stall == "first":
                     self.stall()
                 elif server.status != 200:
@@ -122,14 +119,14 @@ class ModelServer:
                     self.wfile.write(b"0\r\n\r\n")
                 except OSError:
                     self.close_connection = True
-                    server.note_closed()
+                    server.closed.set()
 
             def stall(self) -> None:
                 """Say nothing until the client hangs up."""
                 self.close_connection = True
                 readable, _, _ = select.select([self.connection], [], [], STALL_SECONDS)
                 if readable and not self.connection.recv(1):
-                    server.note_closed()
+                    server.closed.set()
 
             def answer_json(self, status: int, body: dict[str, Any]) -> None:
                 text = json.dumps(body).encode()
