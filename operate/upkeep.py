@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import sys
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from operate import environment
@@ -41,9 +40,31 @@ def migrate() -> int:
 
 
 def doctor(*, dry_run: bool) -> int:
-    """Let chains/doctor.py look after runs whose chain version left the code. Exit code 1: a person is needed."""
-    if importlib.util.find_spec("chains.doctor") is None:
-        print("nothing to look after in this version")
-        return 0
-    found = importlib.import_module("chains.doctor")
-    return int(found.main(dry_run=dry_run) or 0)
+    """Say whether the servers answer, and move or set aside the runs whose chain version has left the code.
+
+    dry_run: only tell. Exit code 1: a server does not answer, or a run was set aside and needs a person.
+    """
+    from chains.doctor import stranded
+    from storage.reads.readiness import look_at_postgres, look_at_redis
+
+    complaints = [line for line in (_complaint(look_at_postgres), _complaint(look_at_redis)) if line]
+    for complaint in complaints:
+        print(complaint)
+    if complaints:
+        return 1
+    print("postgres and redis: answer, the schema is whole")
+    found = stranded(apply=not dry_run)
+    for one in found:
+        fate = f"goes on with {one.to}" if one.to else "set aside: no version in the code fits what it has done"
+        print(f"{one.run_id}  {one.chain}@{one.version}  {fate}{' (dry run)' if dry_run else ''}")
+    print(f"runs whose chain version has left the code: {len(found)}")
+    return 1 if any(one.to is None for one in found) else 0
+
+
+def _complaint(look: Callable[[], object]) -> str | None:
+    """What is wrong with a server, in a line."""
+    try:
+        look()
+    except Exception as error:
+        return f"{look.__name__.removeprefix('look_at_')}: {str(error).strip() or type(error).__name__}"
+    return None

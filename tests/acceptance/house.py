@@ -24,7 +24,7 @@ def clean_environment(**more: str) -> dict[str, str]:
     return {**{name: value for name, value in os.environ.items() if not name.startswith(OURS)}, **more}
 
 
-def wait_for(condition: Callable[[], Any], what: str, *, seconds: float = 30.0) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, *, seconds: float = 60.0) -> Any:
     """The condition's first true value; AssertionError after so many seconds."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -80,7 +80,7 @@ class House:
         """The headers of a call of the API."""
         return {"Authorization": f"Bearer {self.api_key}"}
 
-    def wait_until_ready(self, seconds: float = 30.0) -> House:
+    def wait_until_ready(self, seconds: float = 90.0) -> House:
         """Wait for the readiness call and for every process that `ps` is to show."""
 
         def ready() -> bool:
