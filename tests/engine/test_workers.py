@@ -1,0 +1,167 @@
+"""Workers that freeze, stop, or are taken along by a step: nobody waits for a lease to end, and no zombie writes."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from chains.resume import resume
+from tasks.beat import take_slot
+from tests.engine.conftest import Runs
+from tests.engine.effect_server import EffectServer
+from tests.engine.workers import Workers
+
+
+def test_a_zombie_cannot_commit(workers: Workers, runs: Runs, effect_server: EffectServer) -> None:
+    """Given a worker that freezes past its lease, when another took over and it thaws, then it writes nothing."""
+    workers.stop_all()
+    frozen = workers.start()
+    run = runs.submit({"steps": 2, "sleep_ms": 800, "effect": "at_most_once"})
+    runs.wait_event(run, "step_started", "1")
+    frozen.signal(signal.SIGSTOP)
+    workers.start()
+    runs.wait(run, seconds=20)
+    frozen.signal(signal.SIGCONT)
+    back = ("lease_given_back", "commit_fenced", "step_retried")
+    runs.until(lambda: any(word in frozen.output() for word in back), 10, "the zombie did not come back")
+    assert runs.steps(run)["1"]["losses"] == 1
+    assert [len(posts) for posts in effect_server.of_run(run).values()] == [1, 1]
+    assert [one["data"]["reason"] for one in runs.events(run) if one["type"] == "step_rescued"] == ["worker_lost"]
+    runs.check(run)
+
+
+def test_a_deaf_zombie_cannot_commit(workers: Workers, runs: Runs) -> None:
+    """Given a node that hears nothing, when its worker freezes past its lease and thaws, then its commit is fenced."""
+    workers.stop_all()
+    frozen = workers.start()
+    run = runs.submit({"seconds": 1.0}, "deaf")
+    runs.wait_event(run, "step_started", "deaf")
+    frozen.signal(signal.SIGSTOP)
+    workers.start()
+    runs.wait(run, seconds=20)
+    seq = runs.column(run, "seq")
+    frozen.signal(signal.SIGCONT)
+    runs.until(lambda: "commit_fenced" in frozen.output(), 10, "the zombie did not try")
+    assert runs.column(run, "seq") == seq
+    assert runs.steps(run)["deaf"]["attempt"] == 2
+    runs.check(run)
+
+
+def test_a_worker_frozen_within_a_transaction_holds_nobody_up(workers: Workers, runs: Runs, flag: Path) -> None:
+    """Given a worker that freezes while it holds a run's lock, when its time is up, then the run goes on elsewhere."""
+    workers.stop_all()
+    frozen = workers.start(BATON_FAULT_POINTS=f"in_join@struck=stop:{flag}")
+    run = runs.submit({"at": "struck"}, "killed_join")
+    runs.until(flag.exists, 10, "the fault did not strike")
+    other = runs.submit({"steps": 2})
+    workers.start()
+    runs.wait(other, seconds=10)
+    runs.wait(run, seconds=15)
+    frozen.signal(signal.SIGCONT)
+    probe = runs.submit({"steps": 3, "fan_out": 8})
+    runs.wait(probe)
+    runs.check(run)
+
+
+def test_a_stop_waits_for_running_nodes(workers: Workers, runs: Runs) -> None:
+    """Given a node that takes a second, when its worker is told to stop, then the node ends and the worker after it."""
+    workers.stop_all()
+    stopped = workers.start()
+    run = runs.submit({"seconds": 1.0}, "deaf")
+    runs.wait_event(run, "step_started", "deaf")
+    stopped.signal(signal.SIGTERM)
+    assert stopped.wait(10) == 0
+    assert runs.steps(run)["deaf"]["status"] == "succeeded"
+    assert runs.rows("SELECT count(*) FROM workers WHERE starts_with(name, %s)", f"{stopped.name}@") == [(0,)]
+    workers.start()
+    runs.wait(run)
+    assert [one["attempt"] for one in runs.steps(run).values()] == [1, 1, 1]
+    runs.check(run)
+
+
+def test_a_stop_gives_leases_back_at_once(workers: Workers, runs: Runs) -> None:
+    """Given a node that takes long, when the worker's patience is over, then the lease goes back without a loss."""
+    workers.stop_all()
+    stopped = workers.start(BATON_DRAIN_SECONDS="1")
+    run = runs.submit({"seconds": 4}, "deaf")
+    runs.wait_event(run, "step_started", "deaf")
+    stopped.signal(signal.SIGTERM)
+    began = time.monotonic()
+    assert stopped.wait(4) == 0
+    assert time.monotonic() - began <= 3
+    assert [one["data"]["reason"] for one in runs.events(run) if one["type"] == "step_rescued"] == ["drained"]
+    workers.start()
+    runs.wait(run, seconds=15)
+    assert (runs.steps(run)["deaf"]["losses"], runs.steps(run)["deaf"]["attempt"]) == (0, 2)
+    runs.check(run)
+
+
+def test_a_rolling_restart_loses_nothing(workers: Workers, runs: Runs) -> None:
+    """Given runs under way, when both workers are stopped and started again in turn, then no step was lost."""
+    workers.stop_all()
+    two = [workers.start(immortal=True) for _ in range(2)]
+    several = [runs.submit({"steps": 12, "sleep_ms": 100, "fan_out": 3}) for _ in range(10)]
+    for one in two:
+        one.signal(signal.SIGTERM)
+        runs.until(lambda one=one: len(one.exit_codes) == 1, 15, "it did not stop")
+    for run in several:
+        runs.wait(run, seconds=30)
+        assert {one["losses"] for one in runs.steps(run).values()} == {0}
+        runs.check(run)
+
+
+def test_poison_is_isolated_and_set_aside(workers: Workers, runs: Runs, tmp_path: Path) -> None:
+    """Given a step that takes its worker with it, when it did so twice, then it runs isolated, and after that no more."""
+    workers.stop_all()
+    plain = [workers.start(immortal=True) for _ in range(2)]
+    isolated = workers.start(pool="prefork", concurrency=1, queues="isolated")
+    run = runs.submit({"antidote": str(tmp_path / "antidote")}, "poison")
+    runs.wait(run, "failed", seconds=30)
+    assert runs.column(run, "error")["code"] == "poison_step"
+    assert runs.steps(run)["poison"]["losses"] == 3
+    assert [row[0] for row in runs.rows("SELECT queue FROM segments WHERE run_id = %s ORDER BY no", run)] == [
+        "agents",
+        "agents",
+        "isolated",
+    ]
+    assert sum(len(one.exit_codes) for one in plain) == 2
+    assert isolated.child is not None and isolated.child.poll() is None, "the isolated worker itself lives on"
+    (tmp_path / "antidote").touch()
+    resume(runs.tenant, run)
+    runs.wait(run, seconds=20)
+    assert runs.steps(run)["poison"]["attempt"] == 4
+    runs.check(run)
+
+
+def test_a_slot_fires_once() -> None:
+    """Given two beats, when they reach the same slot at once, then one of them fires."""
+    won: list[bool] = []
+    schedule, at = f"test-{uuid4()}", datetime.now(UTC)
+    beats = [threading.Thread(target=lambda: won.append(take_slot(schedule, at))) for _ in range(6)]
+    for beat in beats:
+        beat.start()
+    for beat in beats:
+        beat.join()
+    assert sorted(won) == [False] * 5 + [True]
+
+
+def test_a_run_of_a_newer_version_is_left_alone(workers: Workers, runs: Runs) -> None:
+    """Given a run whose chain version this worker does not have, when it comes by, then it is neither run nor failed."""
+    workers.stop_all()
+    run = runs.submit({"steps": 2})
+    with runs.db.cursor() as cursor:
+        cursor.execute("UPDATE runs SET chain_version = '99' WHERE id = %s", (str(run),))
+    workers.shared()
+    other = runs.submit({"steps": 2})
+    runs.wait(other)
+    time.sleep(1)
+    assert runs.status(run) == "running"
+    assert not [one for one in runs.steps(run).values() if one["status"] in ("succeeded", "failed")]
+    with runs.db.cursor() as cursor:
+        cursor.execute("UPDATE runs SET chain_version = '1' WHERE id = %s", (str(run),))
+    runs.wait(run, seconds=15)
+    runs.check(run)
