@@ -123,13 +123,14 @@ def doctor(dry_run: bool) -> None:
 
 def main() -> None:
     """Run a command; a wrong configuration or an unreachable server is one line on stderr, never a trace."""
+    from errors import BatonError
     from operate.client import ClientError
     from operate.run_commands import add_commands
 
     add_commands(cli, data_dir_option)
     try:
         cli()
-    except (SettingsError, ClientError) as error:
+    except (SettingsError, ClientError, BatonError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     import requests
 
 CONNECT_SECONDS, READ_SECONDS = 3.0, 70.0
+FOLLOW_AGAIN_SECONDS, FOLLOW_PAUSE_SECONDS = 30.0, 0.2
+ENDED = ("completed", "failed", "cancelled")
+FINAL = ("run_completed", "run_cancelled")
 
 
 class ClientError(Exception):
@@ -44,21 +48,58 @@ class Client:
         return answer.json() if answer.content else None
 
     def follow(self, run_id: str, after: int = 0) -> Iterator[dict[str, Any]]:
-        """The run's events as they come, ending with the run's last; tokens come as `{"type": "token", ...}`."""
+        """The run's events as they come, ending with the run's last; tokens come as `{"type": "token", ...}`.
+
+        A stream that breaks off (the web process was restarted) is taken up again behind the last event seen.
+        """
+        patience_ends_at = time.monotonic() + FOLLOW_AGAIN_SECONDS
+        while True:
+            try:
+                for event in self._stream(run_id, after):
+                    after = event.get("seq", after)
+                    patience_ends_at = time.monotonic() + FOLLOW_AGAIN_SECONDS
+                    yield event
+                    if event["type"] in FINAL:
+                        return
+            except ClientError:
+                if time.monotonic() > patience_ends_at:
+                    raise
+            if self._ended(run_id, after):
+                return
+            time.sleep(FOLLOW_PAUSE_SECONDS)
+
+    def _ended(self, run_id: str, after: int) -> bool:
+        """Whether nothing comes after this event: the run is final and its newest event was seen."""
+        try:
+            return self.call("GET", f"/runs/{run_id}")["status"] in ENDED and not self._next(run_id, after)
+        except ClientError:
+            return False
+
+    def _next(self, run_id: str, after: int) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = self.call("GET", f"/runs/{run_id}/events", after=after, limit=1)["items"]
+        return items
+
+    def _stream(self, run_id: str, after: int) -> Iterator[dict[str, Any]]:
+        """One stream of events until the server ends it."""
+        import requests
+
         answer = self._send(
             "GET", f"/runs/{run_id}/events", None, {"after": after}, {"Accept": "text/event-stream"}, stream=True
         )
         kind, data = "", []
-        for raw in answer.iter_lines(chunk_size=1):
-            line = raw.decode()
-            if line.startswith("event:"):
-                kind = line[6:].strip()
-            elif line.startswith("data:"):
-                data.append(line[5:].strip())
-            elif not line and data:
-                event = json.loads("\n".join(data))
-                yield event if isinstance(event, dict) and "type" in event else {"type": kind, "data": event}
-                kind, data = "", []
+        try:
+            for raw in answer.iter_lines(chunk_size=1):
+                line = raw.decode()
+                if line.startswith("event:"):
+                    kind = line[6:].strip()
+                elif line.startswith("data:"):
+                    data.append(line[5:].strip())
+                elif not line and data:
+                    event = json.loads("\n".join(data))
+                    yield event if isinstance(event, dict) and "type" in event else {"type": kind, "data": event}
+                    kind, data = "", []
+        except requests.RequestException as error:
+            raise ClientError(f"{self.base_url} broke off: {error}") from None
 
     def _send(
         self, method: str, path: str, body: Any, query: dict[str, Any], headers: dict[str, str], *, stream: bool = False
@@ -90,5 +131,6 @@ def _problem(answer: requests.Response) -> str:
         told = answer.json()
     except ValueError:
         return f"{answer.status_code} {answer.text[:200]}"
-    fields = "".join(f"; {wrong['field']}: {wrong['message']}" for wrong in told.get("errors") or [])
-    return f"{answer.status_code} {told.get('code', '')}: {told.get('detail') or told.get('title')}{fields}"
+    detail = told.get("detail") or told.get("title")
+    fields = (f"{wrong['field']}: {wrong['message']}" for wrong in told.get("errors") or [])
+    return "; ".join([f"{answer.status_code} {told.get('code', '')}: {detail}", *(x for x in fields if x not in detail)])

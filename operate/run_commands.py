@@ -57,7 +57,7 @@ def run(chain: str, input: Any, follow: bool, session: str | None, key: str | No
     """Start a run of CHAIN with the input JSON (`-`: from standard input)."""
     client = Client()
     body = {"input": input, "session_id": session, "idempotency_key": key, "stream": False}
-    started = client.call("POST", f"/agents/{chain}/runs", {name: value for name, value in body.items() if value})
+    started = client.call("POST", f"/agents/{chain}/runs", {name: value for name, value in body.items() if value is not None})
     if not follow:
         _show(started)
         return
@@ -140,10 +140,7 @@ def list_letters(limit: int, as_json: bool) -> None:
         _show(page)
         return
     for letter in page["items"]:
-        error = letter.get("error") or {}
-        click.echo(
-            f"{letter['run_id']}  {letter.get('step', ''):<24} {error.get('code', '')} {error.get('message', '')}"
-        )
+        click.echo(f"{letter['run_id']}  {letter['step'] or '-':<24} {letter['code']} {letter['message'] or ''}")
 
 
 @click.argument("run_ids", nargs=-1, required=True)
