@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from operate.instance import Instance
-from settings import data_dir
+from settings import data_dir, settings
+from storage.embedded import processes
 
 if TYPE_CHECKING:
     import requests
@@ -29,13 +30,20 @@ class Client:
     def __init__(self, instance: Instance | None = None) -> None:
         self.instance = instance or Instance(data_dir())
         port = next((row["port"] for row in self.instance.running() if row["name"] == "web"), None)
+        if port is None and processes.answers(settings().port):
+            port = settings().port  # not under `up`: a unit of systemd, say
         if port is None:
             raise ClientError(f"nothing runs in {self.instance.folder}: start it with `python manage.py up`")
         self.base_url = f"http://127.0.0.1:{port}"
+        self.api_key = self._find_key()
+
+    def _find_key(self) -> str:
+        if named := settings().api_key.get_secret_value():
+            return named
         try:
-            self.api_key = (self.instance.folder / "api_key").read_text().strip()
+            return (self.instance.folder / "api_key").read_text().strip()
         except OSError as error:
-            raise ClientError(f"no API key: {error}") from None
+            raise ClientError(f"no API key: {error}; set BATON_API_KEY, or make one: manage.py api-key") from None
 
     @property
     def headers(self) -> dict[str, str]:
@@ -133,4 +141,6 @@ def _problem(answer: requests.Response) -> str:
         return f"{answer.status_code} {answer.text[:200]}"
     detail = told.get("detail") or told.get("title")
     fields = (f"{wrong['field']}: {wrong['message']}" for wrong in told.get("errors") or [])
-    return "; ".join([f"{answer.status_code} {told.get('code', '')}: {detail}", *(x for x in fields if x not in detail)])
+    return "; ".join(
+        [f"{answer.status_code} {told.get('code', '')}: {detail}", *(x for x in fields if x not in detail)]
+    )

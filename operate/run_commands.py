@@ -57,7 +57,9 @@ def run(chain: str, input: Any, follow: bool, session: str | None, key: str | No
     """Start a run of CHAIN with the input JSON (`-`: from standard input)."""
     client = Client()
     body = {"input": input, "session_id": session, "idempotency_key": key, "stream": False}
-    started = client.call("POST", f"/agents/{chain}/runs", {name: value for name, value in body.items() if value is not None})
+    started = client.call(
+        "POST", f"/agents/{chain}/runs", {name: value for name, value in body.items() if value is not None}
+    )
     if not follow:
         _show(started)
         return
