@@ -111,6 +111,16 @@ def migrate() -> None:
     sys.exit(upkeep.migrate())
 
 
+@cli.command(name="api-key", short_help="Make another API key of the default tenant and print it.")
+@click.argument("name", default="operator")
+@data_dir_option
+def api_key(name: str) -> None:
+    """Make an API key with the label NAME. It is shown once: the database keeps its hash only."""
+    from operate import upkeep
+
+    click.echo(upkeep.new_api_key(name))
+
+
 @cli.command(short_help="Look after runs whose chain version has left the code.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @data_dir_option

@@ -53,6 +53,9 @@ class Settings(BaseModel):
     redis_url: str = _field("", "the broker; empty: embedded", env="REDIS_URL", secret=True)
     port: int = _field(8080, "port of the web process", env="PORT", ge=1, le=65535)
     data_dir: Path = _field(Path(".baton"), "folder of embedded servers, keys, logs and blobs")
+    api_key: SecretStr = _field(
+        SecretStr(""), "API key of commands typed by hand; empty: that of <data-dir>/api_key", secret=True
+    )
     models: Path | None = _field(None, "the models file (YAML)")
     embedded_model_url: str = _field("", "the embedded model's server; `up` starts one and names it here")
     embedded_model_key: SecretStr = _field(SecretStr(""), "that server's key", secret=True)

@@ -30,8 +30,8 @@ class Client:
     def __init__(self, instance: Instance | None = None) -> None:
         self.instance = instance or Instance(data_dir())
         port = next((row["port"] for row in self.instance.running() if row["name"] == "web"), None)
-        if port is None and processes.answers(settings().port):
-            port = settings().port  # not under `up`: a unit of systemd, say
+        if port is None and not self.instance.read("processes.json") and processes.answers(settings().port):
+            port = settings().port  # never under `up`: a unit of systemd, say
         if port is None:
             raise ClientError(f"nothing runs in {self.instance.folder}: start it with `python manage.py up`")
         self.base_url = f"http://127.0.0.1:{port}"

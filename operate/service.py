@@ -44,7 +44,7 @@ class Service:
     starts: int = 0
     started_at: float = 0.0
     due_at: float = 0.0
-    _quick_ends: int = field(default=0)
+    _quick_failures: int = field(default=0)
 
     def start(self) -> None:
         """Start the process in a group of its own, its output appended to its log."""
@@ -77,8 +77,8 @@ class Service:
     def ended(self) -> bool:
         """Whether the process has ended since the last call; then its orphans are ended too and its restart is due.
 
-        A process that somebody killed is back at once; one that ends by itself soon after its start waits longer
-        each time.
+        A process that was killed or stopped is back at once; one that fails soon after its start waits longer each
+        time.
         """
         if self.child is None:
             return False
@@ -89,9 +89,9 @@ class Service:
         self.exit_code = self.child.wait()
         self.child = None
         now = time.monotonic()
-        by_itself = self.exit_code >= 0 and now - self.started_at < LIVED_WELL_SECONDS
-        self._quick_ends = self._quick_ends + 1 if by_itself else 0
-        self.due_at = now + min(FIRST_WAIT_SECONDS * 2.0**self._quick_ends, LONGEST_WAIT_SECONDS)
+        failed = self.exit_code > 0 and now - self.started_at < LIVED_WELL_SECONDS
+        self._quick_failures = self._quick_failures + 1 if failed else 0
+        self.due_at = now + min(FIRST_WAIT_SECONDS * 2.0**self._quick_failures, LONGEST_WAIT_SECONDS)
         return True
 
     def ask_to_stop(self) -> None:

@@ -289,7 +289,7 @@ class Supervisor:
 
     def _stop_all(self) -> None:
         """Let the processes finish what they do, then stop the servers; a second signal ends the patience."""
-        servers = [one for one in self.services.values() if one.name in ("postgres", "redis")]
+        servers = [one for one in self.services.values() if one.name in ("postgres", "redis", "model")]
         others = [one for one in self.services.values() if one not in servers]
         self._signals.clear()
         self._stop(others)

@@ -39,6 +39,13 @@ def migrate() -> int:
     return 0
 
 
+def new_api_key(name: str) -> str:
+    """A new API key of the tenant `default`, in plain text."""
+    from storage import tenants
+
+    return tenants.create_api_key(tenants.ensure_default_tenant(), name)
+
+
 def doctor(*, dry_run: bool) -> int:
     """Say whether the servers answer, and move or set aside the runs whose chain version has left the code.
 

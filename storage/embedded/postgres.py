@@ -162,7 +162,7 @@ def end_earlier_life(folder: Path) -> None:
     there = processes.living_in(folder, "postgres")
     if postmaster in there or (postmaster and not Path("/proc/self").exists()):
         processes.end([postmaster], signal.SIGINT, patience_seconds=10)
-    processes.end(processes.living_in(folder, "postgres"), signal.SIGQUIT, patience_seconds=5)
+    processes.end(processes.living_in(folder, "postgres"), signal.SIGQUIT, patience_seconds=1)
     if postmaster and processes.start_time(postmaster) is not None:  # a stranger: the pid was given out again
         pid_file.unlink(missing_ok=True)
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import requests
 
+from operate.instance import Instance
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 OURS = ("BATON_", "DATABASE_URL", "REDIS_URL", "PORT", "FLOWER_", "PROMETHEUS_")
 EVERYTHING = {"web", "worker-1", "worker-2", "isolated", "beat", "flower", "postgres", "redis", "model"}
@@ -93,7 +95,7 @@ class House:
 
     def answers_ready(self) -> bool:
         """Whether the readiness call answers 200 now."""
-        port = next((row["port"] for row in self.rows() if row["name"] == "web"), None)
+        port = next((row["port"] for row in Instance(self.data_dir).running() if row["name"] == "web"), None)
         if port is None:
             return False
         self.base_url = f"http://127.0.0.1:{port}"
@@ -117,8 +119,8 @@ class House:
         return rows
 
     def ps(self) -> dict[str, int]:
-        """The pids by name."""
-        return {row["name"]: row["pid"] for row in self.rows()}
+        """The pids by name, as `ps` finds them (without the cost of starting the command)."""
+        return {row["name"]: row["pid"] for row in Instance(self.data_dir).running()}
 
     def kill(self, name: str, sign: signal.Signals = signal.SIGKILL) -> int:
         """Send a signal to a process of the instance; its pid."""
