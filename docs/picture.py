@@ -8,6 +8,7 @@ Flower is replaced by dots; the instance is gone when the picture is there.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -47,7 +48,7 @@ def shown(printed: str) -> Text:
 
 def main() -> int:
     """Draw the picture."""
-    console = Console(record=True, width=WIDTH_COLUMNS, file=open(os.devnull, "w"), force_terminal=True)  # noqa: SIM115
+    console = Console(record=True, width=WIDTH_COLUMNS, file=io.StringIO(), force_terminal=True)
     console.print(shown(demo()), soft_wrap=False)
     PICTURE.write_text(console.export_svg(title="make demo", unique_id="demo"), encoding="utf-8")
     print(f"written: {PICTURE.relative_to(ROOT)}")
