@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -129,13 +130,15 @@ class House:
         return pid
 
     def run(self, chain: str, input: dict[str, Any], *, wait_seconds: int = 30, **more: Any) -> dict[str, Any]:
-        """Start a run and wait for its end; the run."""
-        answer = requests.post(
-            f"{self.base_url}/api/v1/runs",
-            json={"chain": chain, "input": input, **more},
-            headers=self.headers,
-            timeout=10,
-        )
+        """Start a run and wait for its end; the run. A 503 says "try again", and this does, with the same key."""
+        headers = {**self.headers, "Idempotency-Key": secrets.token_hex(8)}
+
+        def start() -> requests.Response | None:
+            body = {"chain": chain, "input": input, **more}
+            answer = requests.post(f"{self.base_url}/api/v1/runs", json=body, headers=headers, timeout=10)
+            return None if answer.status_code == 503 else answer
+
+        answer = wait_for(start, "a run is accepted")
         assert answer.status_code == 202, answer.text
         return self.wait_for_run(answer.json()["run_id"], wait_seconds=wait_seconds)
 
