@@ -11,6 +11,8 @@ import fcntl
 import json
 import os
 import secrets
+import socket
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict
@@ -36,6 +38,7 @@ class Instance:
     def __init__(self, data_dir: Path) -> None:
         self.folder = data_dir.expanduser().absolute()
         self._lock: int | None = None
+        self._marks: list[socket.socket] = []
 
     def lock(self) -> None:
         """Make the folder and hold it until this process ends. Raises InstanceError where another `up` holds it."""
@@ -86,10 +89,23 @@ class Instance:
 
         Raises InstanceError where the named port is taken.
         """
-        if named and not processes.is_free(named):
+        if named and not self._take(named):
             raise InstanceError(f"port {named} for {name} is taken by another process")
-        port = named or processes.free_port(self.read("kept.json").get(f"{name}_port"), usual)
+        wishes = (self.read("kept.json").get(f"{name}_port"), usual)
+        port = named or next((wish for wish in wishes if wish and self._take(wish)), None) or processes.free_port()
         return int(self.keep(f"{name}_port", port))
+
+    def _take(self, port: int) -> bool:
+        """Whether the port is free, and chosen by no other instance that is starting now (a mark tells, on Linux)."""
+        mark = socket.socket(socket.AF_UNIX)
+        try:
+            if sys.platform == "linux":
+                mark.bind(f"\0baton-port-{port}")
+        except OSError:
+            mark.close()
+            return False
+        self._marks.append(mark)
+        return processes.is_free(port)
 
     def write_env(self, values: Mapping[str, str]) -> None:
         """Leave the addresses for commands typed by hand, in a form that dotenv and systemd both read."""

@@ -279,8 +279,8 @@ class Supervisor:
     def _say_ready(self, seconds: float) -> None:
         self._say(f"ready after {seconds:.1f} s: {self.base_url} (API docs at /docs)")
         if self.wishes.flower:
-            user = self.values["FLOWER_BASIC_AUTH"]
-            self._say(f"Flower: http://127.0.0.1:{self.values['FLOWER_PORT']} (login {user})")
+            login = self.values["FLOWER_BASIC_AUTH"] if sys.stdout.isatty() else f"in {self.instance.folder}/kept.json"
+            self._say(f"Flower: http://127.0.0.1:{self.values['FLOWER_PORT']} (login {login})")
         self._say(f"API key: {self.instance.folder / 'api_key'} · logs: {self.instance.folder / 'logs'}")
         if self.on_ready:
             self.on_ready(self)

@@ -53,13 +53,22 @@ def test_a_log_that_grew_too_large_is_turned_over(
 
 
 def test_a_port_stays_and_gives_way(tmp_path: Path) -> None:
-    instance = Instance(tmp_path)
-    port = instance.kept_port("web", named=None, usual=processes.free_port())
-    assert instance.kept_port("web", named=None, usual=1) == port
-    with socket.create_server(("127.0.0.1", port)):
-        assert instance.kept_port("web", named=None, usual=port) != port
-        with pytest.raises(InstanceError, match=str(port)):
-            instance.kept_port("web", named=port, usual=port)
+    # Given an instance that has chosen a port
+    usual = processes.free_port()
+    first = Instance(tmp_path / "first")
+    first.make()
+    assert first.kept_port("web", named=None, usual=usual) == usual
+    # Then one that starts beside it chooses another, although nothing listens yet
+    second = Instance(tmp_path / "second")
+    second.make()
+    assert second.kept_port("web", named=None, usual=usual) != usual
+    # And in its next life it gets the same one, unless somebody else took it meanwhile
+    del first
+    assert Instance(tmp_path / "first").kept_port("web", named=None, usual=1) == usual
+    with socket.create_server(("127.0.0.1", usual)):
+        assert Instance(tmp_path / "first").kept_port("web", named=None, usual=usual) != usual
+        with pytest.raises(InstanceError, match=str(usual)):
+            Instance(tmp_path / "first").kept_port("web", named=usual, usual=usual)
 
 
 def test_two_cannot_hold_one_data_dir(tmp_path: Path) -> None:
