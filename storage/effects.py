@@ -42,11 +42,10 @@ def intend(
 ) -> Entry | None:
     """Write the intent, or read what stands there; None: the lease is not held any more.
 
-    Synced for at_most_once, where the intent must survive anything before the call goes out. An idempotent effect
-    is sent again with the same key if its intent is lost, so it need not wait for the disk.
+    Synced: the intent of an at_most_once effect must survive anything before the call goes out, and no effect may be
+    missing in the ledger of a step that committed after Postgres had crashed in between.
     """
     with hot() as db:
-        synced = kind == "at_most_once"
         row = db.one(
             "intend_effect",
             key,
@@ -59,12 +58,11 @@ def intend(
             kind,
             request_hash,
             tenant=tenant_id,
-            synced=synced,
         )
     return Entry(*row) if row else None
 
 
 def write(tenant_id: UUID, statement: str, key: str, *values: object, synced: bool = True) -> None:
-    """One of `again_effect`, `effect_done`, `effect_unknown`, `effect_forgotten`."""
+    """One of `again_effect`, `effect_done`, `effect_unknown`, `effect_not_sent`."""
     with hot() as db:
         db.do(statement, key, *values, tenant=tenant_id, synced=synced)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable
 
 import faults
@@ -16,6 +17,7 @@ from chains import payload
 from node import EffectKind, Json, NotHappened, Pause, Stopped
 from storage.checkpoints import Lease
 from storage.effects import Entry, effect_key, intend, write
+from storage.postgres import Unavailable
 
 
 def perform(lease: Lease, name: str, kind: EffectKind, request: Json, call: Callable[[str], Json]) -> Json:
@@ -39,11 +41,25 @@ def perform(lease: Lease, name: str, kind: EffectKind, request: Json, call: Call
     try:
         result = call(key)
     except NotHappened:
-        write(lease.tenant_id, "effect_forgotten", key)
+        write(lease.tenant_id, "effect_not_sent", key, lease.attempt)
         raise
     faults.point("between_effect_and_result", lease.key)
-    write(lease.tenant_id, "effect_done", key, payload.dump(result), synced=kind == "at_most_once")
+    _keep_result(lease, key, payload.dump(result))
     return result
+
+
+def _keep_result(lease: Lease, key: str, result: str) -> None:
+    """Write the result, again and again while Postgres is away: lost, it would be a question for a person."""
+    until, pause = time.monotonic() + lease.seconds, 0.05
+    while True:
+        try:
+            write(lease.tenant_id, "effect_done", key, result)
+            return
+        except Unavailable:
+            if time.monotonic() + pause >= until:
+                raise
+            time.sleep(pause)
+            pause = min(pause * 2, 1.0)
 
 
 def _settle_conflict(entry: Entry, key: str, name: str, digest: str) -> None:

@@ -32,6 +32,10 @@ UPDATE effects SET status = 'done', result = coalesce($2::json, result), request
     finished_at = coalesce(finished_at, now())
 WHERE key = $1
 
+-- name: effect_not_sent(text, int)
+-- (key, attempt): it did not happen, says the call itself, of its own attempt only: another one may be under way.
+DELETE FROM effects WHERE key = $1 AND status = 'intended' AND attempt = $2
+
 -- name: effect_forgotten(text)
--- It did not happen, says a person or the call itself: it may be sent again.
+-- It did not happen, says a person: it may be sent again.
 DELETE FROM effects WHERE key = $1

@@ -184,7 +184,9 @@ FINAL = one("final", "t.note", "t.final", "t.gather")
 EXITS = one("exits", "t.exits")
 ODD = one("odd", "t.odd")
 ASK = Chain("ask", "1", sequence(step("t.note"), step("t.ask")))
-EFFECT = Chain("effect", "1", sequence(step("t.effect"), step("t.note")), output=lambda results: results.output("effect"))
+EFFECT = Chain(
+    "effect", "1", sequence(step("t.effect"), step("t.note")), output=lambda results: results.output("effect")
+)
 BIG = Chain("big", "1", sequence(step("t.big"), step("t.measure")))
 BIG_LAST = Chain("big_last", "1", step("t.big"))
 POISON = one("poison", "t.note", "t.poison", "t.gather")
@@ -199,7 +201,9 @@ APPROVE = Chain(
     ),
     output=executed,
 )
-HURRIED = Chain("hurried", "1", sequence(gate("approve", "Quick?", timeout_seconds=0.5), step("t.note")), output=executed)
+HURRIED = Chain(
+    "hurried", "1", sequence(gate("approve", "Quick?", timeout_seconds=0.5), step("t.note")), output=executed
+)
 DEFAULTED = Chain(
     "defaulted",
     "1",
@@ -223,7 +227,12 @@ LOOP = Chain(
     "loop",
     "1",
     sequence(
-        repeat("round", step("t.score", facts=("score",)), until=lambda facts: facts.get("score", {}).get("score", 0) >= 3, at_most=5),
+        repeat(
+            "round",
+            step("t.score", facts=("score",)),
+            until=lambda facts: facts.get("score", {}).get("score", 0) >= 3,
+            at_most=5,
+        ),
         step("t.note"),
     ),
     output=executed,
@@ -238,7 +247,9 @@ COMPUTED = Chain(
     ),
     output=lambda results: results.output("gather"),
 )
-BRANCH_FAILS = Chain("branch_fails", "1", sequence(parallel(step("t.final"), step("t.slow")), step("t.gather")), output=executed)
+BRANCH_FAILS = Chain(
+    "branch_fails", "1", sequence(parallel(step("t.final"), step("t.slow")), step("t.gather")), output=executed
+)
 
 # One step for each point of a node's life: its key is the point, so that a fault strikes in one test only.
 KILLED = Chain(

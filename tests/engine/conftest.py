@@ -23,7 +23,7 @@ from chains.submit import SubmitRequest, Submitted, deliver_accepted, submit
 from settings import Settings
 from storage import broker
 from tests.conftest import Servers
-from tests.engine.effect_server import EffectServer
+from chaos.effect_server import EffectServer
 from tests.engine.workers import WorkerProcess, Workers
 
 Json = Any
@@ -107,7 +107,9 @@ class Runs:
         self.until(lambda: self.status(run_id) in wanted, seconds, lambda: f"no {wanted}: {self.describe(run_id)}")
         return self.status(run_id)
 
-    def wait_event(self, run_id: UUID, type: str, step: str | None = None, *, seconds: float = 15.0, count: int = 1) -> None:
+    def wait_event(
+        self, run_id: UUID, type: str, step: str | None = None, *, seconds: float = 15.0, count: int = 1
+    ) -> None:
         def there() -> bool:
             found = [one for one in self.events(run_id) if one["type"] == type and step in (None, one["step"])]
             return len(found) >= count
@@ -130,7 +132,19 @@ class Runs:
         return [one["type"] for one in self.events(run_id) if step in (None, one["step"])]
 
     def steps(self, run_id: UUID) -> dict[str, dict[str, Json]]:
-        names = ("key", "status", "attempt", "failures", "losses", "version", "output", "output_ref", "error", "pause", "answer")
+        names = (
+            "key",
+            "status",
+            "attempt",
+            "failures",
+            "losses",
+            "version",
+            "output",
+            "output_ref",
+            "error",
+            "pause",
+            "answer",
+        )
         rows = self.rows(f"SELECT {', '.join(names)} FROM steps WHERE run_id = %s", run_id)
         return {row[0]: dict(zip(names, row, strict=True)) for row in rows}
 
@@ -141,8 +155,12 @@ class Runs:
 
     def describe(self, run_id: UUID) -> str:
         run = self.rows("SELECT status, stop, error, pause FROM runs WHERE id = %s", run_id)
-        segments = self.rows("SELECT no, keys, pos, attempt, open, queue, sends, token, worker FROM segments WHERE run_id = %s", run_id)
-        told = [f"{one['seq']} {one['type']} {one['step']} {json.dumps(one['data'])[:200]}" for one in self.events(run_id)]
+        segments = self.rows(
+            "SELECT no, keys, pos, attempt, open, queue, sends, token, worker FROM segments WHERE run_id = %s", run_id
+        )
+        told = [
+            f"{one['seq']} {one['type']} {one['step']} {json.dumps(one['data'])[:200]}" for one in self.events(run_id)
+        ]
         return "\n".join([str(run), *map(str, segments), *told])
 
     def check(self, run_id: UUID) -> None:

@@ -38,7 +38,11 @@ def test_a_retry_waits_longer_each_time(worker: WorkerProcess, runs: Runs) -> No
     waits = [one["data"]["retry_in_seconds"] for one in runs.events(run) if one["type"] == "step_retried"]
     assert 0.37 <= waits[0] <= 0.63
     assert 0.75 <= waits[1] <= 1.25
-    at = [one["at"] for one in runs.events(run) if one["type"] in ("step_retried", "step_started") and one["step"] == "flaky"]
+    at = [
+        one["at"]
+        for one in runs.events(run)
+        if one["type"] in ("step_retried", "step_started") and one["step"] == "flaky"
+    ]
     assert (at[2] - at[1]).total_seconds() >= waits[0]
 
 
@@ -55,7 +59,12 @@ def test_resume_runs_only_what_failed(worker: WorkerProcess, runs: Runs) -> None
     """Given a failed run, when it is resumed, then what had succeeded is not run again and the rest is."""
     run = runs.submit({}, "final")
     runs.wait(run, "failed")
-    assert dry_run(runs.tenant, run) == {"run_id": str(run), "skipped": ["note"], "repeated": ["final"], "run": ["final", "gather"]}
+    assert dry_run(runs.tenant, run) == {
+        "run_id": str(run),
+        "skipped": ["note"],
+        "repeated": ["final"],
+        "run": ["final", "gather"],
+    }
     resume(runs.tenant, run)
     assert runs.status(run) != "failed"
     runs.wait(run)

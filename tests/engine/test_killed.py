@@ -17,7 +17,7 @@ import pytest
 import faults
 from chains.answer import answer
 from tests.engine.conftest import Runs
-from tests.engine.effect_server import EffectServer
+from chaos.effect_server import EffectServer
 from tests.engine.workers import Workers, WorkerProcess
 
 IN_A_LINE = [
@@ -138,6 +138,9 @@ def verify(
     posts = effect_server.of_run(run)
     assert len(posts) == 1, "one effect, one key"
     may_repeat = point in ("between_effect_and_result", "after_node", "in_join", "in_final_transition")
-    assert all(len(bodies) <= 1 + (point == "between_effect_and_result") for bodies in posts.values()), (posts, may_repeat)
+    assert all(len(bodies) <= 1 + (point == "between_effect_and_result") for bodies in posts.values()), (
+        posts,
+        may_repeat,
+    )
     assert [one["status"] for one in runs.effects(run)] == ["done"]
     runs.check(run)

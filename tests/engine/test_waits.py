@@ -7,7 +7,7 @@ import pytest
 from chains.answer import answer
 from errors import AlreadyAnswered, AmbiguousAnswer, InvalidInput, WrongState
 from tests.engine.conftest import Runs
-from tests.engine.effect_server import EffectServer
+from chaos.effect_server import EffectServer
 from tests.engine.workers import WorkerProcess
 
 
@@ -43,7 +43,11 @@ def test_a_gate_that_nobody_answers_fails_the_run(worker: WorkerProcess, runs: R
     """Given a gate with 0.5 s, when nobody answers, then the run fails with `wait_timed_out`."""
     run = runs.submit({}, "hurried")
     runs.wait(run, "failed", seconds=5)
-    assert runs.column(run, "error") == {"code": "wait_timed_out", "message": "Nobody answered in time.", "step": "approve"}
+    assert runs.column(run, "error") == {
+        "code": "wait_timed_out",
+        "message": "Nobody answered in time.",
+        "step": "approve",
+    }
     runs.check(run)
 
 

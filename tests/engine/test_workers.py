@@ -12,7 +12,7 @@ from uuid import uuid4
 from chains.resume import resume
 from tasks.beat import take_slot
 from tests.engine.conftest import Runs
-from tests.engine.effect_server import EffectServer
+from chaos.effect_server import EffectServer
 from tests.engine.workers import Workers
 
 

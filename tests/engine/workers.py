@@ -34,7 +34,13 @@ class WorkerProcess:
     def start(self) -> None:
         with self.log.open("ab") as output:
             self.child = subprocess.Popen(
-                self.argv, cwd=ROOT, env=self.env, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                self.argv,
+                cwd=ROOT,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
 
     @property
@@ -96,7 +102,18 @@ class Workers:
         """Start one more and wait until it is there. immortal: started again whenever it ends; env: more settings."""
         self._count += 1
         name = f"w{self._count}"
-        argv = [sys.executable, "-m", "celery", "-A", "tasks", "worker", "--pool", pool, "--concurrency", str(concurrency)]
+        argv = [
+            sys.executable,
+            "-m",
+            "celery",
+            "-A",
+            "tasks",
+            "worker",
+            "--pool",
+            pool,
+            "--concurrency",
+            str(concurrency),
+        ]
         argv += ["-Q", queues, "-n", f"{name}@%h", "--without-gossip", "--without-mingle"]
         one = WorkerProcess(name, argv, {**self._env, **env}, self._folder / f"{name}.log", immortal)
         one.start()

@@ -48,8 +48,20 @@ class EffectServer:
         """The POSTs of one run by key."""
         with self._lock:
             return {
-                key: list(bodies) for key, bodies in self.bodies.items() if any(one["run_id"] == str(run_id) for one in bodies)
+                key: list(bodies)
+                for key, bodies in self.bodies.items()
+                if any(one["run_id"] == str(run_id) for one in bodies)
             }
+
+    def count(self, key: str) -> int:
+        """How many POSTs came under this key."""
+        with self._lock:
+            return len(self.bodies.get(key, ()))
+
+    def snapshot(self) -> dict[str, list[dict[str, Any]]]:
+        """All POSTs by key."""
+        with self._lock:
+            return {key: list(bodies) for key, bodies in self.bodies.items()}
 
     def close(self) -> None:
         self._server.shutdown()
