@@ -1,7 +1,7 @@
 """The front end: HTTP, server-sent events, WebSocket, and who may enter.
 
-    from app import create_app
-    app = create_app()
+from app import create_app
+app = create_app()
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ from app.problems import Unauthorized
 from storage import tenants
 
 
-
 class _Lookup:
     """A look at a key that is under way: who comes meanwhile with the same key shares its finding."""
 

@@ -31,7 +31,7 @@ from storage.live import hub  # noqa: E402
 
 _settings = settings()
 
-bind = f"0.0.0.0:{_settings.port}"  # noqa: S104
+bind = f"0.0.0.0:{_settings.port}"
 worker_class = "gevent"
 workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
 worker_connections = 10_000

@@ -65,7 +65,7 @@ def operation(
     headers: tuple[str, ...] = (),
     websocket: bool = False,
 ) -> Callable[[View], View]:
-    """Register the decorated view. streams: statuses that may come as SSE; problems: those beside 401, 404, 422, 503."""
+    """Register the decorated view. streams: statuses that may come as SSE; problems: beside 401, 404, 422, 503."""
 
     def register(view: View) -> View:
         full = (blueprint.url_prefix or "") + path

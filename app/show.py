@@ -1,4 +1,4 @@
-"""How a run looks from outside: its row, and its steps from what is done, what is under way and what is known to come."""
+"""How a run looks from outside: its row, and its steps as they are done, under way, or known to come."""
 
 from __future__ import annotations
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Row
 
@@ -51,7 +50,7 @@ class Fold:
         return "null" if place is None else self._written[place]
 
 
-def folded(rows: Sequence[Row[Any]], trace_ids: Mapping[UUID, str], shown: set[int]) -> Iterator[tuple[dict[str, Any], str]]:
+def folded(rows: Sequence[Row[Any]], trace_id: str, shown: set[int]) -> Iterator[tuple[dict[str, Any], str]]:
     """The checkpoints of one run whose version is in `shown`, each with its state's canonical JSON.
 
     rows: all its checkpoints from the first one on (see storage/reads/checkpoints.py).
@@ -69,7 +68,7 @@ def folded(rows: Sequence[Row[Any]], trace_ids: Mapping[UUID, str], shown: set[i
                 "node": row.node,
                 "status": row.status,
                 "attempt": row.attempt,
-                "trace_id": trace_ids[row.run_id],
+                "trace_id": trace_id,
                 "checksum": hashlib.sha256(text.encode()).hexdigest(),
                 "created_at": row.finished_at,
             },

@@ -38,7 +38,7 @@ def page(run_id: UUID, query: PageQuery) -> dict[str, Any]:
     newest = reads.newest_version(auth.tenant_id(), run_id)
     rows, trace_id = reads.of_run(auth.tenant_id(), run_id, last) if first <= newest else ([], "")
     wanted = {row.version for row in rows if row.version >= first}
-    items = [checkpoint for checkpoint, _ in folded(rows, {run_id: trace_id}, wanted)]
+    items = [checkpoint for checkpoint, _ in folded(rows, trace_id, wanted)]
     return {"items": items, "next_cursor": encode(last) if last < newest else None}
 
 
@@ -66,6 +66,6 @@ def effects(run_id: UUID, query: PageQuery) -> dict[str, Any]:
 def at(run_id: UUID, version: int) -> dict[str, Any]:
     """A run's checkpoint with its state. Raises NotFound."""
     rows, trace_id = reads.of_run(auth.tenant_id(), run_id, min(version, MAX_VERSION))
-    for checkpoint, text in folded(rows, {run_id: trace_id}, {version}):
+    for checkpoint, text in folded(rows, trace_id, {version}):
         return {**checkpoint, "state": json.loads(text)}
     raise NotFound("There is no checkpoint of this version.")

@@ -21,7 +21,7 @@ api = blueprint("dead_letters", __name__)
 
 @operation(api, "GET", "/dead-letters", "List dead letters", query=PageQuery, answers={200: DeadLetterPage})
 def page(query: PageQuery) -> dict[str, Any]:
-    """Failed runs with the step that was given up (`code` is `poison_step` where it killed its workers), newest first."""
+    """Failed runs, newest first, with the step given up; `code` is `poison_step` where it killed its workers."""
     items, cursor = dead_letters.page(auth.tenant_id(), limit=query.limit, cursor=query.cursor)
     return {"items": items, "next_cursor": cursor}
 

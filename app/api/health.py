@@ -36,15 +36,18 @@ class Look:
         self._finding: tuple[Any, str | None] = (None, None)
         self._found_at = float("-inf")
 
-    def ask(self) -> tuple[Any, str | None]:
-        """(what the look returned, None), or (None, what is wrong)."""
-        if time.monotonic() - self._found_at > FRESH_SECONDS:
-            running = self._running
-            if running is None or not running.is_alive():
-                running = self._running = threading.Thread(target=self._run, daemon=True)
-                running.start()
-            running.join(PATIENCE_SECONDS)
-            if running.is_alive():
+    def start(self) -> None:
+        """Look, unless the last finding is fresh or a look is under way."""
+        stale = time.monotonic() - self._found_at > FRESH_SECONDS
+        if stale and (self._running is None or not self._running.is_alive()):
+            self._running = threading.Thread(target=self._run, daemon=True)
+            self._running.start()
+
+    def finding(self, until: float) -> tuple[Any, str | None]:
+        """(what the look returned, None), or (None, what is wrong); waits for it until that monotonic time."""
+        if self._running is not None:
+            self._running.join(max(0.0, until - time.monotonic()))
+            if self._running.is_alive():
                 return None, "does not answer"
         return self._finding
 
@@ -63,11 +66,11 @@ redis = Look(readiness.look_at_redis)
 @operation(api, "GET", "/health", "How the installation is", answers={200: Health})
 def health() -> dict[str, Any]:
     """`degraded`: runs go on or wait, but slower or not at all now; `down`: without Postgres nothing is accepted."""
-    asked = threading.Thread(target=redis.ask, daemon=True)
-    asked.start()  # both looks at the same time
-    workers, postgres_wrong = postgres.ask()
-    asked.join(PATIENCE_SECONDS)
-    _, redis_wrong = redis.ask() if not asked.is_alive() else (None, "does not answer")
+    postgres.start()
+    redis.start()
+    until = time.monotonic() + PATIENCE_SECONDS
+    workers, postgres_wrong = postgres.finding(until)
+    _, redis_wrong = redis.finding(until)
     checks = {
         "postgres": _check(postgres_wrong, "down"),
         "redis": _check(redis_wrong, "degraded"),
@@ -90,7 +93,8 @@ def live() -> dict[str, str]:
 @operation(api, "GET", "/health/ready", "Is it ready for requests", answers={200: Alive})
 def ready() -> Response | dict[str, str]:
     """200 when Postgres answers and its schema is the one of this version; Redis may be away."""
-    _, wrong = postgres.ask()
+    postgres.start()
+    _, wrong = postgres.finding(time.monotonic() + PATIENCE_SECONDS)
     if wrong is not None:
         raise Unavailable(f"Postgres: {wrong}")
     return {"status": "ok"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import structlog
 from flask import Blueprint, Response
@@ -27,7 +28,7 @@ def scrape() -> Response:
     """Prometheus' text format; answers while the servers are away, without their figures."""
     registry = CollectorRegistry(auto_describe=False)
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    if folder and os.path.isdir(folder):
+    if folder and Path(folder).is_dir():
         counted: Collector = MultiProcessCollector(CollectorRegistry(), path=folder)  # type: ignore[no-untyped-call]
     else:
         counted = REGISTRY
@@ -43,7 +44,14 @@ class _Named(Collector):
         self._counted = counted
 
     def collect(self) -> Iterator[Metric]:
-        for metric in self._counted.collect():
+        counted = list(self._counted.collect())
+        seen = {metric.name for metric in counted}
+        # Of what nobody counted yet the name and the type at least: a dashboard finds it before it happens.
+        for metric in REGISTRY.collect():
+            if metric.name not in seen:
+                metric.samples = []
+                counted.append(metric)
+        for metric in counted:
             yield metric
             if metric.name == "agent_token_usage":
                 plain = Metric(metric.name, metric.documentation, "unknown")

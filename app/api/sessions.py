@@ -66,7 +66,7 @@ def history(session_id: str, query: PageQuery) -> dict[str, Any]:
     for run_id in dict.fromkeys(row.run_id for row in kept):
         wanted = {version for run, version in shown if run == run_id}
         steps, trace_id = reads.of_run(auth.tenant_id(), run_id, max(wanted))
-        for checkpoint, _ in folded(steps, {run_id: trace_id}, wanted):
+        for checkpoint, _ in folded(steps, trace_id, wanted):
             number = shown[run_id, checkpoint["version"]].number
             items[number] = {**checkpoint, "version": number, "run_id": run_id}
     ordered = [items[number] for number in sorted(items)]

@@ -30,7 +30,7 @@ _COLUMNS = (
 )
 
 
-def of_run(tenant_id: UUID, run_id: UUID, up_to_version: int) -> tuple[Sequence[Row[Any]], str]:
+def of_run(tenant_id: UUID, run_id: UUID, up_to_version: int) -> tuple[Sequence[Row[*tuple[Any, ...]]], str]:
     """The run's checkpoints up to a version, with outputs, oldest first; and its trace id. Raises NotFound."""
     asked = select(*_COLUMNS).where(Step.run_id == run_id, Step.status == "succeeded", Step.version <= up_to_version)
     with session(tenant_id) as db:
@@ -48,7 +48,7 @@ def newest_version(tenant_id: UUID, run_id: UUID) -> int:
         return db.execute(newest).scalar_one() or 0
 
 
-def of_session(tenant_id: UUID, session_id: str, *, after: int = 0, limit: int = 50) -> Sequence[Row[Any]]:
+def of_session(tenant_id: UUID, session_id: str, *, after: int = 0, limit: int = 50) -> Sequence[Row[*tuple[Any, ...]]]:
     """Where the session's checkpoints `after` that number stand: (number, run_id, version, trace_id), oldest first."""
     numbered = _numbered(session_id).subquery()
     asked = select(numbered).where(numbered.c.number > after).order_by(numbered.c.number).limit(limit)

@@ -1,6 +1,6 @@
 """Cursors of pages: where the last page ended, as text that a client hands back unread.
 
-A page holds at most `limit` items, and fewer where they are large: `cut` keeps an answer small enough to make in one go.
+A page holds at most `limit` items, and fewer where they are large: `cut` keeps an answer small.
 """
 
 from __future__ import annotations

@@ -40,7 +40,8 @@ def page(tenant_id: UUID, *, limit: int = 50, cursor: str | None = None) -> tupl
         rows = db.execute(asked.order_by(*order).limit(limit + 1)).all()
     kept, more = cut(rows, limit, (0 for _ in rows), 0)
     last = kept[-1] if more else None
-    return [_shown(row) for row in kept], last and encode(last.finished_at.isoformat(), last.id, last.key or "")
+    following = encode(last.finished_at.isoformat(), last.id, last.key or "") if last is not None else None
+    return [_shown(row) for row in kept], following
 
 
 def _shown(row: Any) -> dict[str, Any]:

@@ -33,9 +33,9 @@ def measure() -> Gauges:
         late = func.coalesce(func.extract("epoch", func.now() - unsent.scalar_subquery()), 0)
         lease_seconds, unsent_seconds, workers = db.execute(select(age, late, alive.scalar_subquery())).one()
         return Gauges(
-            {queue: count for queue, count in db.execute(depth)},
+            dict(db.execute(depth).tuples().all()),
             float(lease_seconds),
             float(unsent_seconds),
-            {status: count for status, count in db.execute(runs)},
+            dict(db.execute(runs).tuples().all()),
             workers,
         )

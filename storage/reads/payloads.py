@@ -12,7 +12,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from storage import blobs
 
 
-def as_text(column: InstrumentedAttribute[Any]) -> ColumnElement[str | None]:
+def as_text(column: InstrumentedAttribute[Any]) -> ColumnElement[Any]:
     """A json column as the text that it holds."""
     return cast(column, Text).label(column.key)
 

@@ -25,7 +25,7 @@ class NotReady(Exception):
 
 
 def look_at_postgres() -> int:
-    """The number of workers that are alive. Raises NotReady where the schema is older than this code; psycopg2.Error."""
+    """The number of workers that are alive. Raises NotReady for an older schema; psycopg2.Error."""
     global _seen_whole
     url = settings().database_keeper_url.replace("postgresql+psycopg2://", "postgresql://")
     connection = psycopg2.connect(url, connect_timeout=2, application_name="baton-health")

@@ -68,9 +68,9 @@ _SEGMENT_COLUMNS = (
 class Found(NamedTuple):
     """A run's row with the rows of its steps (by version) and of its open segments."""
 
-    run: Row[Any]
-    steps: Sequence[Row[Any]]
-    segments: Sequence[Row[Any]]
+    run: Row[*tuple[Any, ...]]
+    steps: Sequence[Row[*tuple[Any, ...]]]
+    segments: Sequence[Row[*tuple[Any, ...]]]
 
 
 class Standing(NamedTuple):
@@ -134,12 +134,12 @@ def _size(given: Any, output: Any, ref: Any) -> Any:
     return inline + func.coalesce(func.length(ref) * 10_000, 0)
 
 
-def _with_steps(db: Any, rows: Sequence[Row[Any]]) -> list[Found]:
+def _with_steps(db: Any, rows: Sequence[Row[*tuple[Any, ...]]]) -> list[Found]:
     ids = [row.id for row in rows]
     if not ids:
         return []
-    steps: dict[UUID, list[Row[Any]]] = {run_id: [] for run_id in ids}
-    segments: dict[UUID, list[Row[Any]]] = {run_id: [] for run_id in ids}
+    steps: dict[UUID, list[Row[*tuple[Any, ...]]]] = {run_id: [] for run_id in ids}
+    segments: dict[UUID, list[Row[*tuple[Any, ...]]]] = {run_id: [] for run_id in ids}
     for step in db.execute(select(*_STEP_COLUMNS).where(Step.run_id.in_(ids)).order_by(Step.version, Step.key)):
         steps[step.run_id].append(step)
     opened = select(*_SEGMENT_COLUMNS).where(Segment.run_id.in_(ids), Segment.open)

@@ -19,6 +19,7 @@ from storage import postgres
 from storage.tables import Run, Segment, Step, uuid7
 from tests.app.rows import START, Client, MakeRun, event_row
 
+
 @pytest.fixture(scope="session")
 def flask_app(settings_env: Any) -> Flask:
     """The application, made once."""
@@ -88,9 +89,7 @@ def make_run(tenant: UUID) -> MakeRun:
                 db.add(event_row(run_id, who, seq))
             if open_steps:
                 nodes = ["probe.work"] * len(open_steps)
-                db.add(
-                    Segment(run_id=run_id, no=9, tenant_id=who, keys=list(open_steps), nodes=nodes, queue="agents")
-                )
+                db.add(Segment(run_id=run_id, no=9, tenant_id=who, keys=list(open_steps), nodes=nodes, queue="agents"))
         return run_id
 
     return make

@@ -19,9 +19,8 @@ def test_the_document_is_valid(anonymous: FlaskClient) -> None:
 
 
 def test_every_call_is_described(anonymous: FlaskClient, flask_app: Flask) -> None:
-    told = {
-        (path, method.upper()) for path, calls in anonymous.get("/openapi.json").json["paths"].items() for method in calls
-    }
+    paths = anonymous.get("/openapi.json").json["paths"]
+    told = {(path, method.upper()) for path, calls in paths.items() for method in calls}
     routed = {
         (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method)
         for rule in flask_app.url_map.iter_rules()
