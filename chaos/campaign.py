@@ -119,4 +119,4 @@ def _settle(instance: Instance, traffic: load.Load, say: Callable[[str], None]) 
 
 def _queued(instance: Instance) -> dict[str, int]:
     client = instance.redis()
-    return {queue: int(client.llen(queue)) for queue in QUEUES}  # type: ignore[arg-type]
+    return {queue: int(client.llen(queue)) for queue in QUEUES}

@@ -19,8 +19,10 @@ MAX_SECONDS_P95 = 10.0
 
 # Each statement gives the rows that must not be; %(runs)s are the accepted runs.
 NEVER = {
-    "accepted runs that are not there": "SELECT id FROM unnest(%(runs)s::uuid[]) AS a(id) WHERE NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = a.id)",
-    "runs without a final state": "SELECT id, status, stop FROM runs WHERE status NOT IN ('completed', 'failed', 'cancelled')",
+    "accepted runs that are not there": """
+        SELECT id FROM unnest(%(runs)s::uuid[]) AS a(id) WHERE NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = a.id)""",
+    "runs without a final state": """
+        SELECT id, status, stop FROM runs WHERE status NOT IN ('completed', 'failed', 'cancelled')""",
     "runs that did not complete": "SELECT id, status, error::text FROM runs WHERE status IN ('failed', 'cancelled')",
     "runs without exactly one final event, the last one": """
         SELECT r.id FROM runs r JOIN events e ON e.run_id = r.id GROUP BY r.id
@@ -35,13 +37,15 @@ NEVER = {
         WHERE e.step IS NULL OR s.key IS NULL""",
     "versions that are not 1..n": """
         SELECT r.id FROM runs r JOIN steps s ON s.run_id = r.id AND s.status = 'succeeded' GROUP BY r.id, r.done
-        HAVING min(s.version) <> 1 OR max(s.version) <> count(*) OR count(DISTINCT s.version) <> count(*) OR r.done <> count(*)""",
+        HAVING min(s.version) <> 1 OR max(s.version) <> count(*) OR count(DISTINCT s.version) <> count(*)
+            OR r.done <> count(*)""",
     "writes with a stale token": """
         SELECT e.run_id, e.step, e.seq FROM events e
         JOIN events won ON won.run_id = e.run_id AND won.step = e.step AND won.type = 'step_succeeded'
         JOIN steps s ON s.run_id = e.run_id AND s.key = e.step
         WHERE e.type LIKE 'step%%'
-          AND (e.seq > won.seq OR (e.data ->> 'attempt')::int > s.attempt OR (won.data ->> 'attempt')::int <> s.attempt)""",
+          AND (e.seq > won.seq OR (e.data ->> 'attempt')::int > s.attempt
+               OR (won.data ->> 'attempt')::int <> s.attempt)""",
     "runs with a gap in their events": """
         SELECT r.id FROM runs r LEFT JOIN events e ON e.run_id = r.id GROUP BY r.id, r.seq
         HAVING count(*) <> max(e.seq) OR min(e.seq) <> 1 OR count(DISTINCT e.seq) <> count(*) OR r.seq <> count(*)""",

@@ -37,6 +37,9 @@ class EffectServer:
             daemon_threads = True
             request_queue_size = 256
 
+            def handle_error(self, *_: Any) -> None:
+                """A client that was killed while it spoke is what happens here."""
+
         self._server = Server(("127.0.0.1", 0), Handler)
         threading.Thread(target=self._server.serve_forever, name="effects", daemon=True).start()
 

@@ -194,7 +194,7 @@ def _take(client: redis.Redis, count: int, seconds: float) -> list[bytes]:
         while len(taken) < count and time.monotonic() < until:
             answer = client.brpop([QUEUE], timeout=1)
             if answer:
-                taken.append(answer[1])  # type: ignore[index]
+                taken.append(bytes(answer[1]))  # type: ignore[arg-type]
     return taken
 
 

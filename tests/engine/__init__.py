@@ -1,1 +1,1 @@
-"""The engine with a real worker, real Postgres and real Redis: what happens when things go well, and when they do not."""
+"""The engine with a real worker, real Postgres and real Redis: what happens when things go well, and otherwise."""

@@ -20,10 +20,10 @@ import settings as settings_module
 from agents import registry
 from chains import catalog, send
 from chains.submit import SubmitRequest, Submitted, deliver_accepted, submit
+from chaos.effect_server import EffectServer
 from settings import Settings
 from storage import broker
 from tests.conftest import Servers
-from chaos.effect_server import EffectServer
 from tests.engine.workers import WorkerProcess, Workers
 
 Json = Any

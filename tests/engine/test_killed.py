@@ -16,9 +16,9 @@ import pytest
 
 import faults
 from chains.answer import answer
-from tests.engine.conftest import Runs
 from chaos.effect_server import EffectServer
-from tests.engine.workers import Workers, WorkerProcess
+from tests.engine.conftest import Runs
+from tests.engine.workers import WorkerProcess, Workers
 
 IN_A_LINE = [
     "after_claim",

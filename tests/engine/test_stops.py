@@ -26,7 +26,7 @@ def test_a_cancel_is_seen_within_two_seconds(worker: WorkerProcess, runs: Runs, 
 
 
 def test_a_node_that_hears_nothing_holds_a_cancel_up_ten_seconds_at_most(worker: WorkerProcess, runs: Runs) -> None:
-    """Given a node that ignores the stop, when 10 s are over, then the run is cancelled and its result comes to nothing."""
+    """Given a node that ignores the stop, when 10 s are over, then the run is cancelled and its result is void."""
     run = runs.submit({"seconds": 13}, "deaf")
     runs.wait_event(run, "step_started", "deaf")
     began = time.monotonic()
@@ -80,7 +80,7 @@ def test_a_waiting_run_fails_at_its_deadline(worker: WorkerProcess, runs: Runs) 
 
 
 def test_a_step_past_its_deadline_counts_as_lost(worker: WorkerProcess, runs: Runs) -> None:
-    """Given a node with 1 s that takes 3, when its deadline passes, then it runs again and the first one writes nothing."""
+    """Given a node with 1 s that takes 3, when its deadline passes, then it runs again and the first writes nothing."""
     run = runs.submit({}, "overdue")
     runs.wait(run)
     step = runs.steps(run)["overdue"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from chains.answer import answer
+from chaos.effect_server import EffectServer
 from errors import AlreadyAnswered, AmbiguousAnswer, InvalidInput, WrongState
 from tests.engine.conftest import Runs
-from chaos.effect_server import EffectServer
 from tests.engine.workers import WorkerProcess
 
 
@@ -170,7 +170,7 @@ def test_an_unknown_outcome_that_did_not_happen_is_sent(
 
 
 def test_another_request_under_the_same_key_pauses_the_run(worker: WorkerProcess, runs: Runs) -> None:
-    """Given a node that asks for something else at its second attempt, when the first was sent, then a person decides."""
+    """Given a node that asks for something else at its second attempt, when the first was sent, a person decides."""
     run = runs.submit({"kind": "idempotent", "breaks": True, "fickle": True}, "effect")
     runs.wait(run, "paused")
     assert runs.column(run, "pause")["conflict"] is True

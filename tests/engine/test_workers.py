@@ -10,10 +10,10 @@ from pathlib import Path
 from uuid import uuid4
 
 from chains.resume import resume
+from chaos.effect_server import EffectServer
 from tasks.beat import take_slot
 from tests.engine.conftest import Runs
-from chaos.effect_server import EffectServer
-from tests.engine.workers import Workers
+from tests.engine.workers import WorkerProcess, Workers
 
 
 def test_a_zombie_cannot_commit(workers: Workers, runs: Runs, effect_server: EffectServer) -> None:
@@ -105,17 +105,21 @@ def test_a_rolling_restart_loses_nothing(workers: Workers, runs: Runs) -> None:
     workers.stop_all()
     two = [workers.start(immortal=True) for _ in range(2)]
     several = [runs.submit({"steps": 12, "sleep_ms": 100, "fan_out": 3}) for _ in range(10)]
-    for one in two:
+    for number, one in enumerate(two, 1):
         one.signal(signal.SIGTERM)
-        runs.until(lambda one=one: len(one.exit_codes) == 1, 15, "it did not stop")
+        _wait_for_ends(runs, two, number)
     for run in several:
         runs.wait(run, seconds=30)
         assert {one["losses"] for one in runs.steps(run).values()} == {0}
         runs.check(run)
 
 
+def _wait_for_ends(runs: Runs, several: list[WorkerProcess], count: int) -> None:
+    runs.until(lambda: sum(len(one.exit_codes) for one in several) == count, 15, "it did not stop")
+
+
 def test_poison_is_isolated_and_set_aside(workers: Workers, runs: Runs, tmp_path: Path) -> None:
-    """Given a step that takes its worker with it, when it did so twice, then it runs isolated, and after that no more."""
+    """Given a step that takes its worker with it, when it did so twice, then it runs isolated, then no more."""
     workers.stop_all()
     plain = [workers.start(immortal=True) for _ in range(2)]
     isolated = workers.start(pool="prefork", concurrency=1, queues="isolated")
@@ -150,7 +154,7 @@ def test_a_slot_fires_once() -> None:
 
 
 def test_a_run_of_a_newer_version_is_left_alone(workers: Workers, runs: Runs) -> None:
-    """Given a run whose chain version this worker does not have, when it comes by, then it is neither run nor failed."""
+    """Given a run of a chain version that this worker lacks, when it comes by, then it is neither run nor failed."""
     workers.stop_all()
     run = runs.submit({"steps": 2})
     with runs.db.cursor() as cursor:

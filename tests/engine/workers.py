@@ -1,4 +1,4 @@
-"""Real `celery -A tasks worker` processes for the tests: started, signalled, killed, and started again when they die."""
+"""Real `celery -A tasks worker` processes for the tests: started, signalled, killed, started again when they die."""
 
 from __future__ import annotations
 
