@@ -81,15 +81,15 @@ class Supervisor:
         if not (self._wait(self._servers_answer, SERVERS_SECONDS) and self._provision()):
             return 0 if self._signals else 1
         self._start_processes()
-        later_at, ready = time.monotonic() + LATER_SECONDS, False
+        later_at, ready, complete = time.monotonic() + LATER_SECONDS, False, False
         while not self._signals:
             self._turn()
             if not ready and self._is_ready():
-                ready, later_at = True, 0.0
+                ready = True
                 self._say_ready(time.monotonic() - begun)
-            if later_at is not None and time.monotonic() > later_at:
+            if not complete and (ready or time.monotonic() > later_at):
+                complete = True
                 self._start_later()
-                later_at = float("inf")
         return 0
 
     # --- the loop -------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from operate import logs
+from operate import logs, supervisor
 from operate.instance import Instance, InstanceError
 from operate.logs import LogView
 from operate.service import LONGEST_WAIT_SECONDS, Service
@@ -171,3 +171,20 @@ def test_postgres_starts_although_its_old_pid_belongs_to_a_stranger(
         third = postgres.start(tmp_path)
         assert third.pid != second.pid
         assert processes.start_time(second.pid) is None
+
+
+def test_what_may_come_later_is_started_once_however_slow_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a machine on which readiness takes longer than the wait for it
+    monkeypatch.setattr(supervisor, "LATER_SECONDS", 0.0)
+    slow = object.__new__(supervisor.Supervisor)
+    slow._signals, turns, started = [], [], []
+    for name in ("_start_servers", "_start_processes", "_say_ready"):
+        monkeypatch.setattr(slow, name, lambda *_: None, raising=False)
+    monkeypatch.setattr(slow, "_wait", lambda *_: True)
+    monkeypatch.setattr(slow, "_provision", lambda: True)
+    monkeypatch.setattr(slow, "_turn", lambda: turns.append(1) if len(turns) < 9 else slow._signals.append(15))
+    monkeypatch.setattr(slow, "_is_ready", lambda: len(turns) > 4)
+    monkeypatch.setattr(slow, "_start_later", lambda: started.append(len(turns)))
+    # When it starts, then beat, Flower and the like are there once: a second one would be left to itself
+    assert slow._run() == 0
+    assert len(started) == 1
