@@ -52,6 +52,8 @@ broker_transport_options = {
     "socket_keepalive": True,
     "health_check_interval": 10,
     "retry_on_timeout": False,
+    # JSON goes as it is: base64 would make a segment's message a fifth larger (5.4 KB for eight links).
+    "body_encoding": None,
 }
 result_backend_transport_options = {"visibility_timeout": VISIBILITY_SECONDS, "retry_policy": {"max_retries": 0}}
 visibility_timeout = VISIBILITY_SECONDS

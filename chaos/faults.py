@@ -11,7 +11,6 @@ import random
 import signal
 import threading
 import time
-from base64 import b64decode
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -199,8 +198,7 @@ def _take(client: redis.Redis, count: int, seconds: float) -> list[bytes]:
 
 
 def _run_of(message: bytes) -> str:
-    body = json.loads(b64decode(json.loads(message)["body"]))
-    return str(body[1].get("run"))
+    return str(json.loads(json.loads(message)["body"])[1].get("run"))
 
 
 FAULTS: dict[str, Fault] = {

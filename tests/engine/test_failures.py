@@ -94,7 +94,7 @@ def test_only_a_failed_run_can_be_resumed(worker: WorkerProcess, runs: Runs) -> 
 
 
 def test_one_branchs_failure_stops_the_others(worker: WorkerProcess, runs: Runs) -> None:
-    """Given a branch that fails for good, when its sibling works on, then it is told to stop; a resume completes both."""
+    """Given a branch that fails for good, when its sibling works on, it is told to stop; a resume completes both."""
     run = runs.submit({"seconds": 6}, "branch_fails")
     runs.wait(run, "failed", seconds=5)
     runs.check(run)

@@ -16,8 +16,8 @@ from tests.engine.workers import WorkerProcess, Workers
 
 
 def segment(runs: Runs, run: UUID, no: int = 1) -> Segment:
-    keys, nodes, _, attempt, queue = runs.rows(
-        "SELECT keys, nodes, _, attempt, queue FROM segments WHERE run_id = %s AND no = %s", run, no
+    keys, nodes, attempt, queue = runs.rows(
+        "SELECT keys, nodes, attempt, queue FROM segments WHERE run_id = %s AND no = %s", run, no
     )[0]
     return Segment(runs.tenant, run, no, 0, tuple(keys), tuple(nodes), attempt, queue)
 
