@@ -16,6 +16,7 @@ from simple_websocket import ConnectionClosed, Server
 
 SEND_SECONDS = 20.0
 PING_SECONDS = 25.0
+CLOSE_SECONDS = 2.0
 MAX_MESSAGE_BYTES = 4096
 
 
@@ -60,4 +61,6 @@ def hang_up(server: Server) -> Response:
     """Close normally, if it is still open."""
     with contextlib.suppress(ConnectionClosed, OSError, ValueError):
         server.close()
+        # The peer's own close: a socket closed before it with unread bytes would take our last messages along.
+        server.thread.join(CLOSE_SECONDS)
     return _TakenOver()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -18,6 +18,7 @@ from chains import catalog
 from storage import postgres
 from storage.tables import Run, Segment, Step, uuid7
 from tests.app.rows import START, Client, MakeRun, event_row
+from tests.app.server import web_process
 
 
 @pytest.fixture(scope="session")
@@ -106,3 +107,10 @@ def until() -> Callable[[Callable[[], bool]], None]:
             time.sleep(0.05)
 
     return wait
+
+
+@pytest.fixture(scope="session")
+def address(settings_env: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a real web process listens."""
+    with web_process(tmp_path_factory.mktemp("web") / "log") as address:
+        yield address

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,16 +14,8 @@ import websocket
 
 from storage import broker
 from tests.app.rows import MakeRun, add_events
-from tests.app.server import web_process
 
 ENDING = ["step_succeeded", "run_completed"]
-
-
-@pytest.fixture(scope="module")
-def address(settings_env: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where the web process listens."""
-    with web_process(tmp_path_factory.mktemp("web") / "log") as address:
-        yield address
 
 
 class Sse:
@@ -197,13 +188,6 @@ def test_no_event_is_lost_over_fifty_reconnects(address: str, api_key: str, tena
     # Then it saw every event once, in order
     assert seen == list(range(1, 103))
     assert connections >= 50
-
-
-def test_a_request_that_is_no_http_gets_a_problem(address: str) -> None:
-    with socket.create_connection(("127.0.0.1", int(address.rsplit(":", 1)[1])), timeout=10) as raw:
-        raw.sendall(b"GET / HTTP/9.9\r\nHost: x\r\n\r\n")
-        told = b"".join(iter(lambda: raw.recv(65536), b""))
-    assert b"application/problem+json" in told and b"<html" not in told
 
 
 def test_generate_streams_from_the_first_event(address: str, api_key: str) -> None:

@@ -1,0 +1,97 @@
+"""What a real server adds to the application: bodies over the wire, broken requests, logs, and an end."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.app.rows import MakeRun
+from tests.app.server import web_process
+
+RUN = {"chain": "probe", "input": {}}
+
+
+def test_a_request_that_is_no_http_gets_a_problem(address: str) -> None:
+    with socket.create_connection(("127.0.0.1", int(address.rsplit(":", 1)[1])), timeout=10) as raw:
+        raw.sendall(b"GET / HTTP/9.9\r\nHost: x\r\n\r\n")
+        told = b"".join(iter(lambda: raw.recv(65536), b""))
+    assert b"application/problem+json" in told and b"<html" not in told
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_that_is_too_large_is_refused_and_the_answer_arrives(address: str, api_key: str, chunked: bool) -> None:
+    data: Any = json.dumps(RUN | {"user_id": "x" * 20_000_000}).encode()
+    answer = requests.post(
+        f"{address}/api/v1/runs",
+        data=iter([data]) if chunked else data,
+        headers={"X-API-Key": api_key, "Content-Type": "application/json"},
+        timeout=30,
+    )
+    assert answer.status_code == 413
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def test_a_refused_body_does_not_become_the_next_request(address: str, api_key: str) -> None:
+    with requests.Session() as session:
+        session.headers["X-API-Key"] = api_key
+        for _ in range(3):
+            assert session.post(f"{address}/api/v1/runs", data=b"x" * 500_000).status_code == 415
+            assert session.post(f"{address}/api/v1/nowhere", data=b"x" * 500_000).status_code == 404
+            assert session.post(f"{address}/api/v1/runs", json=RUN).status_code == 202
+
+
+def test_a_chunked_body_is_read(address: str, api_key: str) -> None:
+    answer = requests.post(
+        f"{address}/api/v1/runs",
+        data=iter([b'{"chain": "probe", ', b'"input": {}}']),
+        headers={"X-API-Key": api_key, "Content-Type": "application/json"},
+        timeout=30,
+    )
+    assert answer.status_code == 202
+
+
+def test_one_slow_client_holds_up_nobody(address: str, api_key: str) -> None:
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as slow:
+        slow.sendall(b"POST /api/v1/runs HTTP/1.1\r\nHost: x\r\nX-API-Key: ")
+        began = time.monotonic()
+        assert requests.get(f"{address}/api/v1/health/live", timeout=5).status_code == 200
+        assert time.monotonic() - began < 2
+
+
+def test_a_stop_ends_streams_at_once_and_logs_are_json(
+    settings_env: Any, tmp_path: Path, api_key: str, make_run: MakeRun
+) -> None:
+    # Given a viewer of a run that does not end
+    run_id = make_run("running", steps={"1": {}})
+    log = tmp_path / "log"
+    ended = threading.Event()
+
+    def watch(address: str) -> None:
+        headers = {"X-API-Key": api_key, "Accept": "text/event-stream"}
+        with requests.get(f"{address}/api/v1/runs/{run_id}/events", headers=headers, stream=True, timeout=60) as answer:
+            for line in answer.iter_lines(chunk_size=1):
+                if line.startswith(b"id:"):
+                    seen.set()
+        ended.set()
+
+    seen = threading.Event()
+    with web_process(log) as address:
+        viewer = threading.Thread(target=watch, args=(address,))
+        viewer.start()
+        assert seen.wait(10)
+        began = time.monotonic()
+    # When the process is told to stop, then the stream ends and the process with it
+    assert ended.wait(5)
+    viewer.join()
+    assert time.monotonic() - began < 8
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    request = next(line for line in lines if line["event"] == "request")
+    assert {"trace_id", "request_id", "status", "path", "process"} <= request.keys()
