@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, ValidationError
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.problems import WrongContentType
 from errors import FieldError, InvalidInput
@@ -131,6 +132,8 @@ def _query(model: type[BaseModel]) -> BaseModel:
 
 def _body(model: type[BaseModel], required: bool) -> BaseModel:
     raw = request.get_data(cache=False)
+    if request.content_length is None and len(raw) >= (request.max_content_length or len(raw) + 1):
+        raise RequestEntityTooLarge  # of a body sent in chunks Flask only cuts off what is too much
     if not raw and not required:
         return _validated(model, {})
     if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
