@@ -11,14 +11,11 @@ from sqlalchemy import Row, func, select, tuple_
 
 from errors import NotFound
 from storage.postgres import session
-from storage.reads.cursors import cut, decode, encode
+from storage.reads.cursors import PAGE_BYTES, decode, encode
 from storage.reads.payloads import as_text
 from storage.tables import Run, Segment, Step
 
 FINAL = ("completed", "failed", "cancelled")
-
-# A page of runs shows all their steps: about so many at most.
-PAGE_STEPS = 5_000
 
 _COLUMNS = (
     Run.id,
@@ -113,19 +110,26 @@ def page(
     cursor: str | None = None,
 ) -> tuple[list[Found], str | None]:
     """The tenant's runs, newest first, and the next page's cursor. Raises InvalidInput for a wrong cursor."""
-    asked = select(*_COLUMNS, _size(Run.input, Run.output, Run.output_ref).label("size"))
+    size = _size(Run.input, Run.output, Run.output_ref) + 3_000 * Run.done
+    newest = select(Run.id, Run.created_at, size.label("size"))
     for column, value in ((Run.status, status), (Run.chain, chain), (Run.session_id, session_id)):
         if value is not None:
-            asked = asked.where(column == value)
+            newest = newest.where(column == value)
     if (place := decode(cursor, datetime.fromisoformat, UUID)) is not None:  # type: ignore[arg-type]
-        asked = asked.where(tuple_(Run.created_at, Run.id) < tuple_(*place))
-    asked = asked.order_by(Run.created_at.desc(), Run.id.desc()).limit(limit + 1)
+        newest = newest.where(tuple_(Run.created_at, Run.id) < tuple_(*place))
+    one_more = newest.order_by(Run.created_at.desc(), Run.id.desc()).limit(limit + 1).subquery()
+    # The server adds up their sizes, so that runs which do not fit this answer are not even sent here.
+    order = (one_more.c.created_at.desc(), one_more.c.id.desc())
+    added = func.sum(one_more.c.size).over(order_by=order)
+    sized = select(one_more, added.label("total"), func.count().over().label("found")).subquery()
+    asked = select(*_COLUMNS, sized.c.found).join(sized, sized.c.id == Run.id)
+    asked = asked.where((sized.c.total <= PAGE_BYTES) | (sized.c.total == sized.c.size))
     with session(tenant_id) as db:
-        rows = db.execute(asked).all()
-        kept, more = cut(rows, limit, (row.size + 3_000 * row.done for row in rows), 3_000 * PAGE_STEPS)
-        found = _with_steps(db, kept)
-    last = kept[-1] if kept else None
-    return found, encode(last.created_at.isoformat(), last.id) if more and last is not None else None
+        rows = db.execute(asked.order_by(Run.created_at.desc(), Run.id.desc()).limit(limit)).all()
+        shown = _with_steps(db, rows)
+    last = rows[-1] if rows else None
+    more = last is not None and last.found > len(rows)
+    return shown, encode(last.created_at.isoformat(), last.id) if last is not None and more else None
 
 
 def _size(given: Any, output: Any, ref: Any) -> Any:

@@ -89,6 +89,18 @@ def test_pages_hold_every_run_once_newest_first(client: Client, make_run: MakeRu
     assert client.get("/api/v1/runs?session_id=none").json == {"items": [], "next_cursor": None}
 
 
+def test_a_page_of_large_runs_is_shorter_but_misses_none(client: Client, make_run: MakeRun) -> None:
+    made = [make_run(input={"text": "x" * 7_000_000}) for _ in range(5)]
+    seen: list[str] = []
+    cursor, pages = "", 0
+    while cursor is not None:
+        page = client.get(f"/api/v1/runs?cursor={cursor}").json
+        seen += [run["run_id"] for run in page["items"]]
+        cursor, pages = page["next_cursor"], pages + 1
+    assert seen == [str(run_id) for run_id in reversed(made)]
+    assert pages == 3
+
+
 def test_a_finished_run_shows_its_steps_with_times(client: Client, make_run: MakeRun) -> None:
     run = client.get(f"/api/v1/runs/{make_run(steps={'1': {'a': 1}, '2': {'b': 2}}, output={'executed': []})}").json
     assert run["output"] == {"executed": []} and run["error"] is None and run["degraded"] is False
