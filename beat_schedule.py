@@ -5,7 +5,11 @@ A slot (schedule, minute) is a unique row in Postgres: however many beats run, i
 
 from celery.schedules import crontab
 
+from chains.queues import MAINTENANCE
+
+QUEUE = {"queue": MAINTENANCE}
+
 SCHEDULE = {
-    "partitions": {"task": "upkeep.partitions", "schedule": crontab(minute="17", hour="2")},
-    "retention": {"task": "upkeep.retention", "schedule": crontab(minute="*/15")},
+    "partitions": {"task": "upkeep.partitions", "schedule": crontab(minute="17", hour="2"), "options": QUEUE},
+    "retention": {"task": "upkeep.retention", "schedule": crontab(minute="*/15"), "options": QUEUE},
 }

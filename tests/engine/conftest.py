@@ -29,6 +29,7 @@ from tests.engine.workers import WorkerProcess, Workers
 Json = Any
 CHAINS = "tests.engine.chains"
 ALIVE_SECONDS = 2
+GRACE_SECONDS = 3
 
 
 @pytest.fixture(scope="package")
@@ -41,10 +42,11 @@ def effect_server() -> Iterator[EffectServer]:
 
 @pytest.fixture(scope="package")
 def engine_env(servers: Servers, settings_env: Settings, effect_server: EffectServer) -> Iterator[None]:
-    """Settings with the tests' own chains and a short lease, for this process and the workers."""
+    """Settings with the tests' own chains, a short lease and a short grace, for this process and the workers."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BATON_CHAINS", CHAINS)
         patch.setenv("BATON_WORKER_ALIVE_SECONDS", str(ALIVE_SECONDS))
+        patch.setenv("BATON_STOP_GRACE_SECONDS", str(GRACE_SECONDS))
         patch.setenv("PROBE_EFFECT_URL", effect_server.url)
         _forget()
         yield

@@ -57,13 +57,10 @@ def killing(workers: Workers, tmp_path_factory: pytest.TempPathFactory) -> Itera
     workers.stop_all()
 
 
-@pytest.mark.parametrize("kind", ["idempotent"])
 @pytest.mark.parametrize("point", IN_A_LINE)
-def test_in_the_middle_of_a_line(
-    killing: Killing, runs: Runs, effect_server: EffectServer, point: str, kind: str
-) -> None:
+def test_in_the_middle_of_a_line(killing: Killing, runs: Runs, effect_server: EffectServer, point: str) -> None:
     """Given a step in the middle of a line, when its worker dies at this point, then the run completes."""
-    run = runs.submit({"at": point, "kind": kind}, "killed")
+    run = runs.submit({"at": point}, "killed")
     runs.wait(run, seconds=20)
     verify(killing, runs, effect_server, run, point)
 
@@ -75,6 +72,13 @@ def test_at_the_end_of_a_segment(killing: Killing, runs: Runs, effect_server: Ef
     runs.wait(run, seconds=20)
     runs.until(lambda: killing.struck(point), 5, "the fault did not strike")
     verify(killing, runs, effect_server, run, point)
+
+
+def test_a_death_between_two_links_is_seen_soon(killing: Killing, runs: Runs) -> None:
+    """Given a step that committed, when its worker died before the next one was sent, that one runs within 4 s."""
+    (run, *_) = runs.rows("SELECT run_id FROM steps WHERE key = 'after_commit' AND status = 'succeeded'")[0]
+    at = {one["step"]: one["at"] for one in runs.events(run) if one["type"] == "step_succeeded"}
+    assert (at["last"] - at["after_commit"]).total_seconds() <= 4
 
 
 def test_before_the_claim(killing: Killing, runs: Runs, effect_server: EffectServer) -> None:

@@ -9,9 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+import redis
+from celery import Celery
+from celery.beat import ScheduleEntry
+from celery.schedules import crontab
+
 from chains.resume import resume
 from chaos.effect_server import EffectServer
-from tasks.beat import take_slot
+from tasks.beat import SlotScheduler, take_slot
 from tests.engine.conftest import Runs
 from tests.engine.workers import WorkerProcess, Workers
 
@@ -141,7 +146,7 @@ def test_poison_is_isolated_and_set_aside(workers: Workers, runs: Runs, tmp_path
     runs.check(run)
 
 
-def test_a_slot_fires_once() -> None:
+def test_a_slot_fires_once(engine_env: None) -> None:
     """Given two beats, when they reach the same slot at once, then one of them fires."""
     won: list[bool] = []
     schedule, at = f"test-{uuid4()}", datetime.now(UTC)
@@ -151,6 +156,25 @@ def test_a_slot_fires_once() -> None:
     for beat in beats:
         beat.join()
     assert sorted(won) == [False] * 5 + [True]
+
+
+def test_two_beats_fire_once(workers: Workers, engine_env: None, tmp_path: Path, redis_client: redis.Redis) -> None:
+    """Given two beats with the same schedule, when both reach a slot, then one message is sent."""
+    workers.stop_all()
+    redis_client.delete("agents")
+    app = Celery("beats", config_source="celeryconfig", set_as_current=False)
+    beats = [SlotScheduler(app=app, schedule_filename=str(tmp_path / name), lazy=True) for name in ("one", "two")]
+    entry = ScheduleEntry(f"every-{uuid4()}", "upkeep.nothing", schedule=crontab(), app=app)
+    now = datetime.now(UTC)
+    if now.second > 55:  # both are to reach the same minute
+        time.sleep(60 - now.second)
+    for beat in beats:
+        beat.setup_schedule()
+        beat.schedule[entry.name] = entry
+        beat.apply_async(entry)
+        beat.close()
+    assert redis_client.llen("agents") == 1
+    redis_client.delete("agents")
 
 
 def test_a_run_of_a_newer_version_is_left_alone(workers: Workers, runs: Runs) -> None:
