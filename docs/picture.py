@@ -50,7 +50,10 @@ def main() -> int:
     """Draw the picture."""
     console = Console(record=True, width=WIDTH_COLUMNS, file=io.StringIO(), force_terminal=True)
     console.print(shown(demo()), soft_wrap=False)
-    PICTURE.write_text(console.export_svg(title="make demo", unique_id="demo"), encoding="utf-8")
+    drawn = console.export_svg(title="make demo", unique_id="demo")
+    # The reader's own monospace font: nothing is fetched from elsewhere.
+    drawn = re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL).replace("Fira Code", "ui-monospace")
+    PICTURE.write_text(drawn, encoding="utf-8")
     print(f"written: {PICTURE.relative_to(ROOT)}")
     return 0
 
