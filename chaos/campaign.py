@@ -38,11 +38,16 @@ class Plan:
 
 
 def schedule(plan: Plan) -> list[tuple[float, str]]:
-    """(pause in seconds, fault): the same for the same seed, longer than any campaign."""
+    """(pause in seconds, fault): the same for the same seed, longer than any campaign.
+
+    Drawn as from a pack of cards that holds every fault as often as its weight says, so that none is left out.
+    """
     rng = random.Random(f"faults {plan.seed}")
-    names, weights = list(faults.WEIGHTS), list(faults.WEIGHTS.values())
+    names = list(faults.WEIGHTS)
+    pack = [name for name in names for _ in range(faults.WEIGHTS[name])]
     drawn = rng.sample(names, len(names)) if plan.every else []
-    drawn += rng.choices(names, weights, k=10_000)
+    for _ in range(100):
+        drawn += rng.sample(pack, len(pack))
     return [(rng.uniform(*plan.gap_seconds), name) for name in drawn]
 
 

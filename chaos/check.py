@@ -153,8 +153,8 @@ def _check_effects(db: Connection, effects: EffectServer, report: Report) -> Non
 
 
 def _check_times(db: Connection, struck: Sequence[Struck], report: Report) -> None:
-    """From a kill, or a dropped message, to the next event of the run."""
-    seconds: dict[str, list[float]] = {"kill": [], "message": []}
+    """From a kill, a freeze or a dropped message to the next event of the run."""
+    seconds: dict[str, list[float]] = {"kill": [], "freeze": [], "message": []}
     with db.cursor() as cursor:
         for one in struck:
             cursor.execute(

@@ -27,7 +27,7 @@ QUEUE = "agents"
 
 @dataclass
 class Struck:
-    """A run that a fault hit at this moment: when it goes on is the measure. kind: "kill" or "message"."""
+    """A run that a fault hit at this moment: when it goes on is the measure. kind: "kill", "freeze" or "message"."""
 
     kind: str
     fault: str
@@ -57,7 +57,7 @@ class Harm:
             self.instance.signal(name, signal.SIGCONT)
             self.frozen.clear()
 
-    def note(self, fault: str, *workers: str) -> None:
+    def note(self, fault: str, *workers: str, kind: str = "kill") -> None:
         """Remember the runs whose steps these workers hold right now."""
         try:
             db = self.instance.keeper()
@@ -69,7 +69,7 @@ class Harm:
                 "WHERE s.open AND s.token IS NOT NULL AND split_part(w.name, '@', 1) = ANY (%s)",
                 (list(workers),),
             )
-            self.struck += [Struck("kill", fault, run_id, at) for run_id, at in cursor.fetchall()]
+            self.struck += [Struck(kind, fault, run_id, at) for run_id, at in cursor.fetchall()]
         db.close()
 
 
@@ -152,7 +152,7 @@ def freeze_a_worker(harm: Harm) -> str:
     """A zombie: frozen past its lease, then thawed."""
     name = harm.rng.choice(harm.instance.worker_names())
     seconds = harm.instance.alive_seconds + harm.rng.uniform(2, 4)
-    harm.note("freeze_a_worker", name)
+    harm.note("freeze_a_worker", name, kind="freeze")
     with harm.freeze(name, seconds) as pid:
         pass
     return f"SIGSTOP {name} ({pid}) for {seconds:.0f} s"
@@ -225,6 +225,6 @@ FAULTS: dict[str, Fault] = {
 }
 # How often each comes: what hurts most, most often.
 WEIGHTS = {
-    name: {"kill_a_worker": 4, "drop_messages": 3, "freeze_a_worker": 2, "freeze_redis": 1}.get(name, 2)
+    name: {"kill_a_worker": 4, "drop_messages": 2, "freeze_a_worker": 2, "freeze_redis": 2}.get(name, 1)
     for name in FAULTS
 }
