@@ -55,6 +55,10 @@ class Stream:
             self.close()
             raise
 
+    def end(self) -> None:
+        """Make the iteration end soon, from another thread."""
+        self._viewer.put(CLOSE)
+
     def close(self) -> None:
         """Stop watching."""
         self._watch.__exit__(None, None, None)
@@ -176,7 +180,7 @@ def websocket(tenant_id: UUID, run_id: UUID, after: int) -> Response:
     """Take the connection over, send each event as a JSON message, then close normally. Raises NotFound."""
     stream = Stream(tenant_id, run_id, after)
     try:
-        socket = accept_socket(request.environ)
+        socket = accept_socket(request.environ, stream.end)
     except BaseException:
         stream.close()
         raise

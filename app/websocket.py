@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import selectors
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from flask import Response
@@ -36,11 +37,21 @@ class _Timely:
         return getattr(self._connection, name)
 
 
-def accept_socket(environ: dict[str, Any]) -> Server:
-    """Answer the handshake of this request."""
-    mine = {**environ, "gunicorn.socket": _Timely(environ["gunicorn.socket"])}
+class _Server(Server):  # type: ignore[misc]
+    """Says at once when the client is gone: who waits for events would not notice before the next one."""
+
+    def _thread(self) -> None:
+        try:
+            super()._thread()
+        finally:
+            self.environ["baton.on_gone"]()
+
+
+def accept_socket(environ: dict[str, Any], on_gone: Callable[[], None]) -> Server:
+    """Answer the handshake of this request; on_gone is called when the client has left."""
+    mine = {**environ, "gunicorn.socket": _Timely(environ["gunicorn.socket"]), "baton.on_gone": on_gone}
     mine.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
-    server: Server = Server.accept(
+    server: Server = _Server.accept(
         mine,
         ping_interval=PING_SECONDS,
         max_message_size=MAX_MESSAGE_BYTES,
