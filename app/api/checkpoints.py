@@ -67,5 +67,5 @@ def at(run_id: UUID, version: int) -> dict[str, Any]:
     """A run's checkpoint with its state. Raises NotFound."""
     rows, trace_id = reads.of_run(auth.tenant_id(), run_id, min(version, MAX_VERSION))
     for checkpoint, text in folded(rows, trace_id, {version}):
-        return {**checkpoint, "state": json.loads(text)}
+        return {**checkpoint, "state": json.loads(text())}
     raise NotFound("There is no checkpoint of this version.")
