@@ -246,7 +246,8 @@ def _account(base: Path) -> Account | None:
 
 
 _CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 1, 2
-_PR_SET_KEEPCAPS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 8, 47, 2
+_PR_SET_KEEPCAPS, _PR_SET_SECUREBITS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 8, 28, 47, 2
+_SECBIT_NO_SETUID_FIXUP = 1 << 2  # access(2), with which initdb looks for its programs, then counts the capability too
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -273,6 +274,7 @@ def become(account: Account) -> None:
     """
     if account.capability is not None:
         _LIBC.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
+        _LIBC.prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
     os.setgroups([])
     os.setgid(account.gid)
     os.setuid(account.uid)
@@ -281,5 +283,6 @@ def become(account: Account) -> None:
         bit = 1 << account.capability
         head = (ctypes.c_uint32 * 2)(0x20080522, 0)
         data = (ctypes.c_uint32 * 6)(bit, bit, bit, 0, 0, 0)
-        _LIBC.capset(ctypes.byref(head), ctypes.byref(data))
+        if _LIBC.capset(ctypes.byref(head), ctypes.byref(data)):
+            os._exit(126)  # never go on with more than the one
         _LIBC.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, account.capability, 0, 0)

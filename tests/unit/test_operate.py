@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -188,3 +189,21 @@ def test_what_may_come_later_is_started_once_however_slow_the_machine(monkeypatc
     # When it starts, then beat, Flower and the like are there once: a second one would be left to itself
     assert slow._run() == 0
     assert len(started) == 1
+
+
+def test_postgres_runs_from_folders_that_others_may_not_enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a checkout and a data dir in a closed folder, as a root user's home is
+    closed = tmp_path / "closed home"
+    closed.mkdir(mode=0o700)
+    shutil.copytree(Path(postgres.binary("postgres")).parent.parent, closed / "pginstall")
+    monkeypatch.setattr(postgres, "binary", lambda name: str(closed / "pginstall/bin" / name))
+    with ExitStack() as stack:
+        stack.callback(postgres.stop, closed / "data")
+        # When the server is started
+        server = postgres.start(closed / "data")
+        # Then it runs, not as root, and with no capability but the one to pass through
+        status = Path(f"/proc/{server.pid}/status").read_text()
+        fields = dict(line.split(":", 1) for line in status.splitlines())
+        assert int(fields["Uid"].split()[1]) != 0
+        assert int(fields["CapEff"], 16) in (0, 1 << 1, 1 << 2)
+        assert int(fields["CapPrm"], 16) == int(fields["CapEff"], 16)
