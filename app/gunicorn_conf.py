@@ -43,6 +43,7 @@ limit_request_line = 8190
 accesslog = None
 loglevel = _settings.log_level.lower()
 logger_class = "app.gunicorn_log.Logger"
+control_socket_disable = True  # it would lie in the home directory, one for all instances
 
 cooperative.install()
 plain_errors.install()

@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,29 @@ def test_a_chunked_body_is_read(address: str, api_key: str) -> None:
         timeout=30,
     )
     assert answer.status_code == 202
+
+
+def test_of_concurrent_duplicates_one_is_accepted(address: str, api_key: str) -> None:
+    def start(_: int) -> requests.Response:
+        headers = {"X-API-Key": api_key, "Idempotency-Key": "the same"}
+        return requests.post(f"{address}/api/v1/runs", json=RUN, headers=headers, timeout=30)
+
+    with ThreadPoolExecutor(16) as many:
+        answers = list(many.map(start, range(16)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["run_id"] for answer in answers}) == 1
+    assert sum("Idempotent-Replayed" not in answer.headers for answer in answers) == 1
+
+
+def test_of_concurrent_runs_of_a_session_one_is_accepted(address: str, api_key: str) -> None:
+    def start(_: int) -> int:
+        body = RUN | {"session_id": "busy"}
+        return requests.post(
+            f"{address}/api/v1/runs", json=body, headers={"X-API-Key": api_key}, timeout=30
+        ).status_code
+
+    with ThreadPoolExecutor(16) as many:
+        assert sorted(many.map(start, range(16))) == [202] + [409] * 15
 
 
 def test_one_slow_client_holds_up_nobody(address: str, api_key: str) -> None:

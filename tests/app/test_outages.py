@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,14 @@ PROVISION = "from storage import tenants; print(tenants.create_api_key(tenants.e
 class House:
     """Servers and a web process of this module's own, whose servers may be frozen."""
 
-    def __init__(self, address: str, key: str, postgres_pid: int, redis_pid: int) -> None:
+    def __init__(
+        self, address: str, key: str, data_dir: Path, postgres_pid: int, postgres_port: int, redis_pid: int
+    ) -> None:
         self.address = address
         self.headers = {"X-API-Key": key}
+        self.data_dir = data_dir
         self.postgres_pid = postgres_pid
+        self.postgres_port = postgres_port
         self.redis_pid = redis_pid
 
     def get(self, path: str) -> tuple[requests.Response, float]:
@@ -73,7 +78,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             check=True,
         )
         with web_process(Path(data_dir) / "web.log", **environment) as address:
-            yield House(address, made.stdout.strip(), database.pid, broker.pid)
+            yield House(address, made.stdout.strip(), data_dir, database.pid, database.port, broker.pid)
 
 
 @contextmanager
@@ -88,6 +93,18 @@ def frozen(pid: int) -> Iterator[None]:
     finally:
         for one in pids:
             os.kill(one, signal.SIGCONT)
+
+
+def test_a_restart_of_postgres_costs_one_request_at_most(
+    house: House, until: Callable[[Callable[[], bool]], None]
+) -> None:
+    with ThreadPoolExecutor(12) as many:
+        assert {answer.status_code for answer, _ in many.map(lambda _: house.start(), range(40))} == {202}
+    embedded_postgres.stop(house.data_dir)
+    house.postgres_pid = embedded_postgres.start(house.data_dir, port=house.postgres_port).pid
+    until(lambda: house.get("/api/v1/health/ready")[0].status_code == 200)
+    first, *others = [house.start()[0].status_code for _ in range(20)]
+    assert first in (202, 503) and others == [202] * 19
 
 
 def test_a_frozen_redis_delays_no_answer(house: House, until: Callable[[Callable[[], bool]], None]) -> None:
