@@ -32,6 +32,7 @@ AWAY_SECONDS = 0.5
 
 # After these nothing can follow; after `run_failed` a resume may.
 LAST_TYPES = ("run_completed", "run_cancelled")
+FINAL_TYPES = (*LAST_TYPES, "run_failed")
 
 
 class Stream:
@@ -85,7 +86,9 @@ class Stream:
             left = quiet_since + self._tick_seconds - time.monotonic()
             if left <= 0:
                 yield None
-                quiet_since, left = time.monotonic(), self._tick_seconds
+                quiet_since = time.monotonic()
+                self._try_read()  # for a client that asked for events after one that there is not
+                continue
             # None: the database is away, look again soon
             message = self._viewer.get(left if self._news is not None else min(left, AWAY_SECONDS))
             if message is None:
@@ -111,7 +114,7 @@ class Stream:
             self._ended = type in LAST_TYPES
             if type == "run_failed":
                 self._try_read()  # that may have been the end
-        elif seq > self._viewer.seq:
+        elif seq > self._viewer.seq or type in FINAL_TYPES:
             self._try_read()
 
     def _try_read(self) -> None:

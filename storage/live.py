@@ -102,6 +102,7 @@ class Hub:
         self._connection: ConnectionInterface | None = None
         self._subscribed: set[str] = set()
         self._started = False
+        self._hints_away = False
         self._lock = threading.Lock()
 
     def close_all(self) -> None:
@@ -164,7 +165,9 @@ class Hub:
                 self._begin(connection)
                 self._receive(connection)
             except (redis.RedisError, OSError, ValueError) as broken:
-                log.warning("live_hints_away", error=str(broken))
+                if not self._hints_away:
+                    log.warning("live_hints_away", error=str(broken))
+                self._hints_away = True
             finally:
                 self._connection = None
                 for name in list(self._subscribed):
@@ -175,6 +178,9 @@ class Hub:
     def _begin(self, connection: ConnectionInterface) -> None:
         """Subscribe a fresh connection to everything that is watched."""
         self._connection = connection
+        if self._hints_away:
+            log.info("live_hints_back")
+        self._hints_away = False
         for name in list(self._viewers):
             self._changed.put(name)
 

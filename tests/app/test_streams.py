@@ -92,6 +92,16 @@ def test_a_hint_for_what_is_not_written_yet_is_told_once(
     assert [int(one["id"]) for one in stream] == [2, 3, 4]
 
 
+def test_who_asks_beyond_the_end_is_not_kept_for_ever(
+    address: str, api_key: str, tenant: UUID, make_run: MakeRun
+) -> None:
+    run_id = make_run("running", steps={"1": {}})
+    stream = Sse(address, api_key, run_id, after=1000)
+    tell(tenant, run_id, add_events(run_id, tenant, ENDING, "completed"))
+    assert list(stream) == []
+    assert list(Sse(address, api_key, run_id, after=1000)) == []
+
+
 def test_tokens_are_seen_without_a_seq(address: str, api_key: str, tenant: UUID, make_run: MakeRun) -> None:
     run_id = make_run("running", steps={"1": {}})
     stream = iter(Sse(address, api_key, run_id))
