@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Literal
 from uuid import UUID
 
@@ -19,15 +19,21 @@ import psycopg2
 import psycopg2.errors
 import psycopg2.extensions
 import psycopg2.extras
-from sqlalchemy import Engine, create_engine, event, text
-from sqlalchemy.exc import SQLAlchemyError as SqlalchemyError
+from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.orm import Session
 
 from settings import settings
+from storage.connections import Spare
 from storage.statements import statement
 
 # A frozen process must not hold a run's lock for as long as it is frozen, and nobody waits for it for ever.
 _POOL_OPTIONS = "-c jit=off -c idle_in_transaction_session_timeout=10s -c lock_timeout=5s"
+
+# The hot path's plans are made once a connection and must not depend on what the statistics said at that moment: a plan
+# from when a table was empty reads all of it later. Every statement there goes by a primary key.
+_PINNED_PLANS = (
+    " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+)
 
 Role = Literal["app", "keeper"]
 Row = tuple[Any, ...]
@@ -57,17 +63,14 @@ def driver_url(url: str) -> str:
 @lru_cache
 def engine(role: Role) -> Engine:
     """The pool of a role's connections, made at first use in this process (forked children make their own)."""
-    url = settings().database_app_url if role == "app" else settings().database_keeper_url
-    made = create_engine(
-        driver_url(str(url)),
+    return create_engine(
+        driver_url(_url(role)),
         pool_size=settings().database_pool_size,
         max_overflow=settings().database_pool_size,
         pool_timeout=10,
         pool_recycle=1800,
         connect_args={"connect_timeout": 5, "application_name": f"baton-{role}", "options": _POOL_OPTIONS},
     )
-    event.listen(made, "connect", _remember_no_statement)
-    return made
 
 
 def forget_connections() -> None:
@@ -77,18 +80,15 @@ def forget_connections() -> None:
         if engine.cache_info().currsize:
             engine(role).dispose(close=False)
     engine.cache_clear()
-
-
-def _remember_no_statement(_connection: Any, record: Any) -> None:
-    record.info["prepared"] = set()
+    _spare.cache_clear()
 
 
 class Hot:
     """A raw connection in autocommit that knows the named statements."""
 
-    def __init__(self, connection: psycopg2.extensions.connection, prepared: set[str]) -> None:
+    def __init__(self, connection: psycopg2.extensions.connection) -> None:
         self.connection = connection
-        self._prepared = prepared
+        self._prepared: set[str] = set()
         self._cursor = connection.cursor()
 
     def one(self, name: str, *values: Any, tenant: UUID | None = None, synced: bool = True) -> Row | None:
@@ -117,7 +117,7 @@ class Hot:
         self._prepare("lock_run")
         try:
             # Inside: a BEGIN that stays open after a failed lock would go back to the pool with the connection.
-            self._cursor.execute("BEGIN; " + _preamble(tenant, synced=True) + self._call("lock_run", (run_id,)))
+            self._cursor.execute(f"BEGIN; {_preamble(tenant, True)}EXECUTE lock_run(%s)", (run_id,))
             yield
         except BaseException:
             with suppress(*Unavailable):
@@ -132,20 +132,14 @@ class Hot:
         """
         self._prepare("lock_run")
         self._prepare(name)
-        lock = self._call("lock_run", (run_id,))
-        self._cursor.execute(f"{_preamble(tenant, True)}{lock}; {self._call(name, values)}")
+        locked = f"{_preamble(tenant, True)}EXECUTE lock_run(%s); {_execute(name, len(values))}"
+        self._cursor.execute(locked, (run_id, *values))
         return self._cursor.fetchone()
 
     def _run(self, name: str, values: Sequence[Any], tenant: UUID | None, synced: bool) -> psycopg2.extensions.cursor:
         self._prepare(name)
-        self._cursor.execute(_preamble(tenant, synced) + self._call(name, values))
+        self._cursor.execute(_preamble(tenant, synced) + _execute(name, len(values)), values)
         return self._cursor
-
-    def _call(self, name: str, values: Sequence[Any]) -> str:
-        if not values:
-            return f"EXECUTE {name}"
-        marks = ",".join(["%s"] * len(values))
-        return self._cursor.mogrify(f"EXECUTE {name}({marks})", values).decode()
 
     def _prepare(self, name: str) -> None:
         if name not in self._prepared:
@@ -153,47 +147,54 @@ class Hot:
             self._prepared.add(name)
 
 
+@cache
+def _execute(name: str, values: int) -> str:
+    return f"EXECUTE {name}({','.join(['%s'] * values)})" if values else f"EXECUTE {name}"
+
+
 def _preamble(tenant: UUID | None, synced: bool) -> str:
-    """Settings of this one (implicit) transaction; `SET` at session level would leak through the pool."""
-    parts = []
-    if tenant is not None:
-        parts.append(f"set_config('baton.tenant', '{UUID(str(tenant))}', true)")
-    if not synced:
-        parts.append("set_config('synchronous_commit', 'off', true)")
-    return f"SELECT {', '.join(parts)}; " if parts else ""
+    """Settings of this one (implicit) transaction; a plain `SET` would leak to whoever gets the connection next.
+
+    `SET LOCAL` is not planned and answers without a row: half the cost of `SELECT set_config(...)`.
+    """
+    said = "" if tenant is None else f"SET LOCAL baton.tenant = '{UUID(str(tenant))}'; "
+    return said if synced else said + "SET LOCAL synchronous_commit = off; "
 
 
 @contextmanager
 def hot(role: Role = "app") -> Iterator[Hot]:
-    """Lend a raw connection of the role's pool; a broken one is thrown away, the error goes on to the caller."""
+    """Lend a raw connection of the role; a broken one is thrown away, the error goes on to the caller."""
+    spare = _spare(role, _url(role))
+    lent = spare.take()
     try:
-        fairy = engine(role).raw_connection()
-    except SqlalchemyError as away:
-        raise psycopg2.OperationalError(str(away)) from away
-    connection: Any = fairy.dbapi_connection
-    try:
-        connection.autocommit = True
-        yield Hot(connection, fairy.info["prepared"])
-        connection.autocommit = False
-    except Unavailable as away:
-        fairy.invalidate(away)
-        # The server went away, and with it every connection of the pool: the next caller gets a new one.
-        engine(role).dispose()
-        raise
-    except BaseException:
-        # A failed statement leaves the connection usable; the ORM shares the pool and wants transactions again.
-        with suppress(psycopg2.Error):
-            connection.autocommit = False
-        raise
+        yield lent
     finally:
-        fairy.close()
+        spare.give(lent)
+
+
+@lru_cache
+def _spare(role: Role, url: str) -> Spare[Hot]:
+    """The hot path's connections of this process (forked children make their own)."""
+    options = _POOL_OPTIONS + (_PINNED_PLANS if role == "app" else "")
+    about = {"connect_timeout": 5, "application_name": f"baton-{role}", "options": options}
+    size = settings().database_pool_size
+    return Spare(lambda: _open(url, **about), keep=size, limit=2 * size)
+
+
+def _open(url: str, **about: Any) -> Hot:
+    connection = psycopg2.connect(url, **about)
+    connection.autocommit = True
+    return Hot(connection)
+
+
+def _url(role: Role) -> str:
+    return settings().database_app_url if role == "app" else settings().database_keeper_url
 
 
 def dedicated(role: Role) -> Hot:
     """A connection outside of the pool, for a thread of its own; it notices a dead server within seconds."""
-    url = settings().database_app_url if role == "app" else settings().database_keeper_url
-    connection = psycopg2.connect(
-        url,
+    return _open(
+        _url(role),
         connect_timeout=5,
         application_name=f"baton-{role}",
         options="-c jit=off -c statement_timeout=20000",
@@ -202,8 +203,6 @@ def dedicated(role: Role) -> Hot:
         keepalives_interval=1,
         keepalives_count=3,
     )
-    connection.autocommit = True
-    return Hot(connection, set())
 
 
 @contextmanager
