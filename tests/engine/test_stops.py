@@ -7,6 +7,7 @@ import time
 import pytest
 
 from chains.cancel import cancel
+from chains.resume import resume
 from errors import WrongState
 from tests.engine.conftest import GRACE_SECONDS, Runs
 from tests.engine.workers import WorkerProcess
@@ -67,6 +68,19 @@ def test_a_run_fails_at_its_deadline(worker: WorkerProcess, runs: Runs) -> None:
     runs.wait(run, "failed", seconds=6)
     assert time.monotonic() - began <= 5
     assert runs.column(run, "error")["code"] == "deadline_exceeded"
+    runs.check(run)
+
+
+def test_each_resume_gives_the_deadline_that_was_asked_for(worker: WorkerProcess, runs: Runs) -> None:
+    """Given a run that failed at its deadline, when it is resumed later, twice, then it has the same 2 s each time."""
+    run = runs.submit({"seconds": 60}, "slow", deadline_seconds=2.0)
+    runs.wait(run, "failed", seconds=8)
+    for _ in range(2):
+        time.sleep(1.5)
+        resume(runs.tenant, run)
+        left = runs.column(run, "extract(epoch FROM deadline_at - now())")
+        assert 1.0 < left <= 2.0
+        runs.wait(run, "failed", seconds=8)
     runs.check(run)
 
 
