@@ -20,6 +20,7 @@ from chaos.instance import Instance
 
 Json = Any
 SENDERS = 8
+MAX_OPEN = 600
 PATIENCE_SECONDS = 180.0
 NO_ANSWER = (OSError, http.client.HTTPException, ValueError)
 
@@ -71,7 +72,9 @@ def draw(rng: random.Random, number: int, seed: int) -> Wanted:
 
 
 class Load:
-    """Submits `wanted` at `per_second`; `frozen` is set while some process is frozen."""
+    """Submits `wanted` at `per_second` as long as less than MAX_OPEN of them are not final; `frozen` is set while some
+    process is frozen.
+    """
 
     def __init__(
         self,
@@ -88,6 +91,7 @@ class Load:
         self.frozen = frozen
         self.tally = Tally()
         self.done = threading.Event()
+        self.final = 0
         self._end = threading.Event()
 
     def start(self) -> None:
@@ -105,6 +109,9 @@ class Load:
                 if self._end.is_set():
                     break
                 time.sleep(max(0.0, begun + number / self.per_second - time.monotonic()))
+                while number - self.final > MAX_OPEN and not self._end.is_set():
+                    time.sleep(0.2)
+                    begun += 0.2
                 pool.submit(self._submit, one)
         self.done.set()
 
@@ -155,6 +162,8 @@ class Load:
         db = self.instance.keeper()
         try:
             with db.cursor() as cursor:
+                cursor.execute("SELECT count(*) FROM runs WHERE status IN ('completed', 'failed', 'cancelled')")
+                (self.final,) = cursor.fetchone()  # type: ignore[misc]
                 cursor.execute(
                     "SELECT run_id::text, key, pause ->> 'effect', pause ->> 'kind' FROM steps WHERE status = 'waiting'"
                 )

@@ -52,16 +52,19 @@ RETURNING s.tenant_id, s.run_id, s.no, s.pos, s.keys[s.pos + 1:], s.nodes[s.pos 
 
 -- name: take_lost(text[], float8, int)
 -- (empty queues, seconds, limit): sent a while ago, taken by nobody, and either its queue is empty or something sent
--- later in the same queue runs already. The patience doubles with every send.
+-- later in the same queue runs already. The patience doubles with every send. Only what was sent once tells when the
+-- running message was sent: of several it may be the oldest, and then the whole queue would seem overtaken and be sent
+-- again, without end.
 UPDATE segments s SET sent_at = now(), sends = sends + 1
 FROM (SELECT o.run_id, o.no FROM segments o
       JOIN runs r ON r.id = o.run_id AND r.status = 'running' AND r.stop IS NULL
       LEFT JOIN (SELECT queue, max(sent_at) AS newest FROM segments
-                 WHERE open AND due_at > '-infinity' AND token IS NOT NULL GROUP BY queue) running
+                 WHERE open AND due_at > '-infinity' AND token IS NOT NULL AND sends = 1 GROUP BY queue) running
           ON running.queue = o.queue
       WHERE o.open AND o.due_at > '-infinity' AND o.token IS NULL AND o.due_at <= now()
         AND o.sent_at < now() - make_interval(secs => $2 * least(power(2, greatest(o.sends - 1, 0)), 16))
-        AND (o.queue = ANY ($1) OR o.sent_at < running.newest - make_interval(secs => $2))
+        AND (o.queue = ANY ($1)
+             OR o.sent_at < running.newest - make_interval(secs => $2 * least(power(2, greatest(o.sends - 1, 0)), 16)))
       ORDER BY o.sent_at LIMIT $3 FOR UPDATE OF o SKIP LOCKED) lost
 WHERE s.run_id = lost.run_id AND s.no = lost.no
 RETURNING s.tenant_id, s.run_id, s.no, s.pos, s.keys[s.pos + 1:], s.nodes[s.pos + 1:], s.attempt, s.queue, s.sends
@@ -91,11 +94,13 @@ WITH first AS (INSERT INTO broker (id, marker) VALUES (1, $1) ON CONFLICT (id) D
 SELECT marker FROM first UNION ALL SELECT marker FROM broker WHERE id = 1 LIMIT 1
 
 -- name: broker_forgot(text, text)
--- (old marker, new one): every open segment that nobody runs becomes unsent, once, whoever sees it first.
+-- (old marker, new one): every open segment that nobody runs becomes unsent, as if never sent, once, whoever sees it
+-- first.
 WITH mine AS (
     UPDATE broker SET marker = $2 WHERE id = 1 AND marker = $1 RETURNING 1
 ), unsent AS (
-    UPDATE segments SET sent_at = NULL FROM mine WHERE open AND due_at > '-infinity' AND token IS NULL AND sent_at IS NOT NULL RETURNING 1
+    UPDATE segments SET sent_at = NULL, sends = 0 FROM mine
+    WHERE open AND due_at > '-infinity' AND token IS NULL AND sent_at IS NOT NULL RETURNING 1
 )
 SELECT (SELECT count(*) FROM mine) = 1, (SELECT count(*) FROM unsent)
 

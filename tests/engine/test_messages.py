@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 import pytest
 import redis
 
+from chains.cancel import cancel
 from chains.message import ForgedMessage, Message, read, task_id
 from chains.send import Segment, links, producer, send
+from errors import WrongState
 from tests.engine.conftest import Runs
 from tests.engine.workers import WorkerProcess, Workers
 
@@ -104,6 +107,29 @@ def test_an_overtaken_message_is_sent_again(workers: Workers, runs: Runs, redis_
     runs.wait(lost, seconds=30)
     assert any(runs.status(one) != "completed" for one in others), "the queue was empty before"
     runs.check(lost)
+    for one in others:
+        with suppress(WrongState):
+            cancel(runs.tenant, one)
+    for one in others:
+        runs.wait(one, "cancelled", "completed")
+
+
+def test_a_message_that_merely_waits_is_not_sent_again(workers: Workers, runs: Runs, redis_client: redis.Redis) -> None:
+    """Given a long queue, when a step that was sent twice runs by its older message, then nothing seems overtaken."""
+    workers.stop_all()
+    twice, *others = [runs.submit({"steps": 1, "sleep_ms": 1200}) for _ in range(32)]
+    runs.until(lambda: redis_client.llen("agents") >= 32, 10)
+    with runs.db.cursor() as cursor:
+        earlier = "UPDATE segments SET sent_at = now() - interval '10 s' WHERE tenant_id = %s"
+        cursor.execute(earlier, (str(runs.tenant),))
+        later = "UPDATE segments SET sent_at = now() + interval '5 s', sends = 2 WHERE run_id = %s"
+        cursor.execute(later, (str(twice),))
+    worker = workers.shared()
+    for run in (twice, *others):
+        runs.wait(run, seconds=30)
+        runs.check(run)
+    lost = [line for line in worker.output().splitlines() if "message_lost" in line]
+    assert not [line for line in lost if any(str(run) in line for run in others)]
 
 
 def test_messages_in_any_order(workers: Workers, runs: Runs, redis_client: redis.Redis) -> None:
@@ -140,6 +166,4 @@ def test_a_message_is_small(engine_env: None, runs: Runs, workers: Workers, redi
     assert len(message) <= 5120, len(message)
     assert json.loads(message)["headers"]["task"] == "probe.work"
     redis_client.delete("agents")
-    from chains.cancel import cancel
-
     cancel(runs.tenant, run)
