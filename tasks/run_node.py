@@ -28,6 +28,7 @@ from chains.decide import Event
 from chains.lose import DRAINED
 from chains.message import ForgedMessage, Message, read
 from chains.plan import PlannedStep, find
+from chains.send import pass_on
 from errors import UnknownChain, UnknownVersion
 from node import Final, Json, Node
 from storage import broker, checkpoints
@@ -57,28 +58,26 @@ class Thought:
 
 
 def run_node(request: Any, node: Node, kwargs: dict[str, Any]) -> None:
-    """Execute one message. request: Celery's task request, whose chain is cut where the next link must not run."""
+    """Execute one message. request: Celery's task request; its chain's next link is sent here, or by nobody."""
+    tail, request.chain = request.chain, None
     try:
         message = read(node.name, kwargs)
     except ForgedMessage as forged:
         log.error("message_refused", task=node.name, reason=str(forged))
-        request.chain = None
         return
     if worker.this().draining.is_set():
         raise Reject("this worker is stopping", requeue=True)
     faults.point("before_claim", f"{message.segment}/{message.pos}")
     lease = _patiently(lambda: _claim(message, node), CLAIM_PATIENCE_SECONDS)
     if lease is None:
-        request.chain = None
         return
     with telemetry.span(
         node.name, traceparent=lease.traceparent, run_id=str(lease.run_id), step=lease.key, attempt=lease.attempt
     ):
         if not _execute(lease, node):
-            request.chain = None
             raise StepFailed(lease.key)
-        if lease.last:
-            request.chain = None
+        if tail and not lease.last:
+            pass_on(tail, (lease.tenant_id, lease.run_id, lease.segment), request.id)
 
 
 def _claim(message: Message, node: Node) -> Lease | None:
