@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import structlog
-from flask import Flask, Response
+from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import WebsocketMismatch
 
 from errors import BatonError, FieldError
 from storage import outages
@@ -128,6 +129,8 @@ def _ours(error: BatonError) -> Response:
 
 
 def _http(error: HTTPException) -> Response:
+    if isinstance(error, WebsocketMismatch):
+        return _not_that_way()
     status = error.code or 500
     response = error.get_response()
     kept = {name: value for name, value in response.headers.items() if name in ("Allow", "Retry-After", "Location")}
@@ -139,6 +142,13 @@ def _http(error: HTTPException) -> Response:
         413: "The body is larger than this server takes.",
     }
     return problem(status, details.get(status) or error.description or "", headers=kept)
+
+
+def _not_that_way() -> Response:
+    """A WebSocket where there is none, or none where there is one."""
+    asked = request.headers.get("Upgrade", "").lower() == "websocket"
+    told = "is not known at this address" if asked else "must be `websocket`: this address is a WebSocket"
+    return problem(422, f"Upgrade {told}", errors=[FieldError(field="Upgrade", message=told)])
 
 
 def _unexpected(error: Exception) -> Response:

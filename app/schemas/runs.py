@@ -6,6 +6,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from app.schemas.common import In, Json, Name, Out, Page, PageQuery, Time
 
@@ -13,7 +14,9 @@ RunStatus = Literal["pending", "running", "paused", "completed", "failed", "canc
 StepStatus = Literal["planned", "queued", "running", "waiting", "succeeded", "failed", "skipped"]
 OnBusy = Literal["reject", "queue", "interrupt"]
 
-Deadline = Field(None, gt=0, le=31_536_000, description="seconds until the run fails with `deadline_exceeded`")
+Deadline = Field(
+    None, gt=0, le=31_536_000, strict=True, description="seconds until the run fails with `deadline_exceeded`"
+)
 
 
 class StartRun(In):
@@ -34,10 +37,17 @@ class StartAgentRun(In):
     input: dict[str, Any] | str
     user_id: Name | None = None
     session_id: Name | None = None
-    stream: bool = Field(False, description="true: answer with the run's events as SSE")
+    stream: bool = Field(False, strict=True, description="true: answer with the run's events as SSE")
     deadline_seconds: float | None = Deadline
     on_busy: OnBusy = "reject"
     idempotency_key: Name | None = None
+
+    @field_validator("input", mode="before")
+    @classmethod
+    def _one_of_two(cls, value: Any) -> Any:
+        if not isinstance(value, dict | str):
+            raise PydanticCustomError("object_or_text", "must be an object or a text")
+        return value
 
 
 class StepOut(Out):

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 
 from app import auth
 from storage import outages
-from tests.app.rows import Client
+from tests.app.rows import Client, MakeRun
 
 RUNS = "/api/v1/runs"
 
@@ -58,7 +58,7 @@ def test_unknown_paths_and_wrong_methods(client: Client, anonymous: FlaskClient)
     assert "POST" in answer.headers["Allow"]
     problem(client.raw("PUT", "/metrics"), 405)
     problem(client.raw("BREW", RUNS), 405)
-    problem(client.get(f"{RUNS}/{uuid4()}/ws"), 400)
+    problem(client.get(f"{RUNS}/{uuid4()}/ws"), 422)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +137,22 @@ def test_other_lists_are_as_strict(client: Client) -> None:
     assert fields(client.get(f"{RUNS}/{run_id}?wait=61")) == ["wait"]
     assert client.get(f"{RUNS}/{run_id}/checkpoints/99999999999999999999").status_code == 404
     assert client.get(f"{RUNS}/{run_id}/checkpoints/0").status_code == 404
+
+
+def test_types_are_told_by_the_field_alone(client: Client) -> None:
+    for body, field in (
+        ({"input": 5}, "input"),
+        ({"input": {}, "stream": "yes"}, "stream"),
+        ({"input": {}, "deadline_seconds": "5"}, "deadline_seconds"),
+    ):
+        assert fields(client.post("/api/v1/agents/probe/runs", body)) == [field]
+
+
+def test_a_websocket_is_asked_for_where_there_is_one(client: Client, make_run: MakeRun) -> None:
+    run = f"{RUNS}/{make_run()}"
+    assert fields(client.get(f"{run}/ws")) == ["Upgrade"]
+    asked = {"Upgrade": "websocket", "Connection": "Upgrade"}
+    assert fields(client.raw("GET", f"{run}/events", headers=asked)) == ["Upgrade"]
 
 
 def test_an_unknown_chain_is_told_with_the_nearest(client: Client) -> None:
