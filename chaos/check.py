@@ -16,6 +16,7 @@ from chaos.faults import Struck
 from chaos.load import Tally
 
 MAX_SECONDS_P95 = 10.0
+ENOUGH = 20  # of fewer the p95 is the worst of them, which a busy machine makes at will
 
 # Each statement gives the rows that must not be; %(runs)s are the accepted runs.
 NEVER = {
@@ -172,4 +173,5 @@ def _check_times(db: Connection, struck: Sequence[Struck], report: Report) -> No
         )
         report.figures[f"seconds from a {kind} to the run's next event"] = told
         if kind == "kill":
-            report.add(f"p95 from a kill above {MAX_SECONDS_P95:.0f} s", [p95] if p95 > MAX_SECONDS_P95 else [])
+            slow = len(found) >= ENOUGH and p95 > MAX_SECONDS_P95
+            report.add(f"p95 from a kill above {MAX_SECONDS_P95:.0f} s", [p95] if slow else [])

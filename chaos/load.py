@@ -22,6 +22,8 @@ Json = Any
 SENDERS = 8
 MAX_OPEN = 600
 PATIENCE_SECONDS = 180.0
+# Longer than a POST can be under way (10 s, agents/probe.py): who answers sooner may be wrong about what happened.
+ANSWER_AFTER_SECONDS = 12.0
 NO_ANSWER = (OSError, http.client.HTTPException, ValueError)
 
 
@@ -152,7 +154,7 @@ class Load:
                     seen = first_seen.setdefault((run_id, key), time.monotonic())
                     if self.frozen.is_set():
                         first_seen[run_id, key] = time.monotonic()
-                    elif time.monotonic() - seen > 4.0:
+                    elif time.monotonic() - seen > ANSWER_AFTER_SECONDS:
                         self._answer(run_id, step, key, pause_kind)
                         first_seen.pop((run_id, key))
             except Exception as away:  # Postgres or the web process is down: the next round looks again
