@@ -99,8 +99,9 @@ def claim(
 ) -> Lease | None:
     """Take the step at `pos`, if nobody else may: None for a stale message, a stopping run, a lease that is held."""
     with hot() as db:
-        values = (run_id, segment, pos, attempt, token, worker, timeout_seconds, list(reads))
-        row = db.one("claim", *values, tenant=tenant_id, synced=False)
+        place = (run_id, segment, pos, attempt, token, worker, timeout_seconds)
+        outputs_read = [name for name in reads if name != "input"]
+        row = db.one("claim", *place, "input" in reads, outputs_read, tenant=tenant_id, synced=False)
     if row is None:
         return None
     (keys, nodes, seconds, chain, version, facts, session_id, user_id, trace_id, traceparent, resumes, given) = row[:12]

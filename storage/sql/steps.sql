@@ -6,9 +6,10 @@
 -- First statement of every transaction that moves a run.
 SELECT 1 FROM runs WHERE id = $1 FOR NO KEY UPDATE
 
--- name: claim(uuid, int, int, int, uuid, uuid, float8, text[])
--- (run, segment, pos, attempt, token, worker, timeout_seconds, reads): once a message, unsynced. No row: this message
--- is stale, the run is stopping, or someone alive holds the step. The same token may claim twice (a lost answer).
+-- name: claim(uuid, int, int, int, uuid, uuid, float8, bool, text[])
+-- (run, segment, pos, attempt, token, worker, timeout_seconds, reads the input, reads outputs): once a message, unsynced.
+-- No row: this message is stale, the run is stopping, or someone alive holds the step. The same token may claim twice
+-- (a lost answer).
 WITH taken AS (
     UPDATE segments s
     SET token = $5, worker = $6, claimed_at = now(),
@@ -18,15 +19,15 @@ WITH taken AS (
       AND (s.token IS NULL OR s.token = $5) AND s.due_at <= now()
       AND r.id = s.run_id AND r.stop IS NULL AND r.status = 'running'
     RETURNING s.keys, s.nodes, s.deadline_at, r.chain, r.chain_version, r.facts, r.session_id, r.user_id, r.trace_id,
-        r.traceparent, r.resumes, CASE WHEN 'input' = ANY ($8) THEN r.input END AS input
+        r.traceparent, r.resumes, CASE WHEN $8 THEN r.input END AS input
 )
 SELECT keys, nodes, extract(epoch FROM deadline_at - now())::float8, chain, chain_version, facts::text, session_id, user_id,
     trace_id, traceparent, resumes, input::text,
-    CASE WHEN cardinality($8) > 0 THEN (
+    CASE WHEN cardinality($9) > 0 THEN (
         SELECT json_agg(json_build_array(st.key, st.version, st.output, st.output_ref))::text
         FROM steps st
         WHERE st.run_id = $1 AND st.status = 'succeeded'
-          AND regexp_replace(st.key, '^.*/|\[\d+\]$', '', 'g') = ANY ($8))
+          AND regexp_replace(st.key, '^.*/|\[\d+\]$', '', 'g') = ANY ($9))
     END,
     (SELECT json_build_array(st.failures, st.losses, st.answer)::text FROM steps st
      WHERE st.run_id = $1 AND st.key = taken.keys[$3 + 1])
