@@ -10,7 +10,7 @@ from flask import Flask, Response, g, request
 
 import metrics
 import telemetry
-from app import auth, openapi, problems
+from app import auth, openapi, problems, websocket
 from app.api import (
     agents,
     checkpoints,
@@ -49,6 +49,7 @@ def create() -> Flask:
     """The Flask application."""
     app = Flask("baton", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings().max_body_bytes
+    app.config["SOCK_SERVER_OPTIONS"] = websocket.SERVER_OPTIONS
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.before_request(_begin)

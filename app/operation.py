@@ -64,9 +64,12 @@ def operation(
     streams: tuple[int, ...] = (),
     problems: tuple[int, ...] = (),
     headers: tuple[str, ...] = (),
-    websocket: bool = False,
+    route: Callable[[Blueprint, str, str, Callable[..., Any]], None] | None = None,
 ) -> Callable[[View], View]:
-    """Register the decorated view. streams: statuses that may come as SSE; problems: beside 401, 404, 422, 503."""
+    """Register the decorated view. streams: statuses that may come as SSE; problems: beside 401, 404, 422, 503.
+
+    route: who adds the route, given the view behind its checks, instead of Flask; for what does not answer JSON.
+    """
 
     def register(view: View) -> View:
         full = (blueprint.url_prefix or "") + path
@@ -90,16 +93,21 @@ def operation(
         )
 
         @functools.wraps(view)
-        def call(**path_values: Any) -> Response:
+        def checked(**path_values: Any) -> Any:
             if query is not None:
                 path_values["query"] = _query(query)
             if body is not None:
                 path_values["body"] = _body(body, body_required)
-            answer = view(**path_values)
+            return view(**path_values)
+
+        def answered(**path_values: Any) -> Response:
+            answer = checked(**path_values)
             return answer if isinstance(answer, Response) else answer_json(answer)
 
-        options: dict[str, Any] = {"websocket": True} if websocket else {}
-        blueprint.add_url_rule(path, view.__name__, call, methods=[method], **options)
+        if route is not None:
+            route(blueprint, path, view.__name__, checked)
+        else:
+            blueprint.add_url_rule(path, view.__name__, answered, methods=[method])
         return view
 
     return register

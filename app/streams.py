@@ -13,11 +13,9 @@ from uuid import UUID
 
 import structlog
 from flask import Response, request
-from simple_websocket import ConnectionClosed
 
 import metrics
 from app.operation import dumps
-from app.websocket import SEND_SECONDS, accept_socket, hang_up
 from storage import outages
 from storage.live import CLOSE, Message, hub
 from storage.reads import events
@@ -25,6 +23,7 @@ from storage.reads.runs import standing
 
 log = structlog.get_logger(__name__)
 
+SEND_SECONDS = 20.0
 COMMENT_SECONDS = 15.0
 PAGE_EVENTS = 200
 SUBSCRIBE_SECONDS = 0.2
@@ -63,6 +62,14 @@ class Stream:
     def close(self) -> None:
         """Stop watching."""
         self._watch.__exit__(None, None, None)
+
+    def shown(self, message: Message) -> dict[str, Any]:
+        """An event as it is; a token in the shape of an event, without a seq."""
+        if message.event is not None:
+            return message.event
+        token = dict(message.token or {})
+        step, node = token.pop("step", None), token.pop("node", None)
+        return {"run_id": str(self._viewer.run_id), "type": "token", "step": step, "node": node, "data": token}
 
     def __iter__(self) -> Iterator[Message | None]:
         try:
@@ -154,7 +161,7 @@ def sse(tenant_id: UUID, run_id: UUID, after: int, headers: Mapping[str, str] | 
         with metrics.VIEWERS.labels("sse").track_inprogress():
             yield b": baton\n\n"
             for message in stream:
-                yield _sse(run_id, message)
+                yield _sse(message and stream.shown(message))
 
     kept = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no", **(headers or {})}
     answer = Response(lines(), 200, headers=kept, content_type="text/event-stream; charset=utf-8")
@@ -162,43 +169,10 @@ def sse(tenant_id: UUID, run_id: UUID, after: int, headers: Mapping[str, str] | 
     return answer
 
 
-def _sse(run_id: UUID, message: Message | None) -> bytes:
-    if message is None:
+def _sse(shown: dict[str, Any] | None) -> bytes:
+    if shown is None:
         return b": still here\n\n"
-    if message.event is None:
-        return f"event: token\ndata: {dumps(_token(run_id, message))}\n\n".encode()
+    if "seq" not in shown:
+        return f"event: token\ndata: {dumps(shown)}\n\n".encode()
     metrics.EVENTS_DELIVERED.labels("sse").inc()
-    event = message.event
-    return f"id: {event['seq']}\nevent: {event['type']}\ndata: {dumps(event)}\n\n".encode()
-
-
-def _token(run_id: UUID, message: Message) -> dict[str, Any]:
-    """A token in the shape of an event, without a seq."""
-    token = dict(message.token or {})
-    step = token.pop("step", None)
-    return {"run_id": str(run_id), "type": "token", "step": step, "node": token.pop("node", None), "data": token}
-
-
-def websocket(tenant_id: UUID, run_id: UUID, after: int) -> Response:
-    """Take the connection over, send each event as a JSON message, then close normally. Raises NotFound."""
-    stream = Stream(tenant_id, run_id, after)
-    try:
-        socket = accept_socket(request.environ, stream.end)
-    except BaseException:
-        stream.close()
-        raise
-    with metrics.VIEWERS.labels("websocket").track_inprogress():
-        try:
-            for message in stream:
-                if not socket.connected:
-                    break
-                if message is not None:
-                    socket.send(dumps(message.event or _token(run_id, message)))
-                    if message.event is not None:
-                        metrics.EVENTS_DELIVERED.labels("websocket").inc()
-        except (ConnectionClosed, OSError) as gone:
-            if isinstance(gone, TimeoutError):
-                metrics.VIEWERS_DROPPED.labels("websocket").inc()
-        finally:
-            stream.close()
-    return hang_up(socket)
+    return f"id: {shown['seq']}\nevent: {shown['type']}\ndata: {dumps(shown)}\n\n".encode()

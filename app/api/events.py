@@ -11,7 +11,8 @@ from app import auth
 from app.api import blueprint
 from app.operation import invalid, operation
 from app.schemas.runs import EventPage, EventsQuery
-from app.streams import sse, websocket
+from app.streams import Stream, sse
+from app.websocket import add_socket
 from storage.reads import events
 
 api = blueprint("events", __name__)
@@ -47,12 +48,11 @@ def page(run_id: UUID, query: EventsQuery) -> Response | dict[str, Any]:
     "Follow a run's events over a WebSocket",
     query=EventsQuery,
     answers={101: None},
-    websocket=True,
+    route=add_socket,
 )
-def follow(run_id: UUID, query: EventsQuery) -> Response:
+def follow(run_id: UUID, query: EventsQuery) -> Stream:
     """Each event is one JSON message; after the final one the server closes normally (1000)."""
-    after = _after(query)
-    return websocket(auth.tenant_id(), run_id, after)
+    return Stream(auth.tenant_id(), run_id, _after(query))
 
 
 def _after(query: EventsQuery) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import requests
+import websocket
 
 from tests.app.rows import MakeRun
 from tests.app.server import web_process
@@ -111,9 +112,14 @@ def test_a_stop_ends_streams_at_once_and_logs_are_json(
         viewer = threading.Thread(target=watch, args=(address,))
         viewer.start()
         assert seen.wait(10)
+        other = websocket.create_connection(
+            f"{address.replace('http', 'ws')}/api/v1/runs/{run_id}/ws?after=1", header=[f"X-API-Key: {api_key}"]
+        )
         began = time.monotonic()
-    # When the process is told to stop, then the stream ends and the process with it
+    # When the process is told to stop, then the streams end and the process with them
     assert ended.wait(5)
+    opcode, frame = other.recv_data()
+    assert opcode == websocket.ABNF.OPCODE_CLOSE and int.from_bytes(frame[:2], "big") == 1000
     viewer.join()
     assert time.monotonic() - began < 8
     lines = [json.loads(line) for line in log.read_text().splitlines()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import requests
 import websocket
 
+from app.websocket import _Timely
 from storage import broker
 from tests.app.rows import MakeRun, add_events
 
@@ -155,6 +157,51 @@ def test_a_stranger_gets_a_problem_instead_of_a_socket(address: str, api_key: st
             socket_for(address, key, run_id)
         assert refused.value.status_code == status
         assert refused.value.resp_headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("missing", ["Sec-WebSocket-Key", "Sec-WebSocket-Version"])
+def test_a_broken_handshake_is_a_problem(address: str, api_key: str, make_run: MakeRun, missing: str) -> None:
+    headers = {"X-API-Key": api_key, "Upgrade": "websocket", "Connection": "Upgrade"}
+    headers |= {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version": "13"}
+    del headers[missing]
+    answer = requests.get(f"{address}/api/v1/runs/{make_run()}/ws", headers=headers, timeout=10)
+    assert answer.status_code == 422 and answer.headers["Content-Type"] == "application/problem+json"
+    assert [error["field"] for error in answer.json()["errors"]] == [missing]
+
+
+def test_no_compression_is_agreed_on(address: str, api_key: str, make_run: MakeRun) -> None:
+    viewer = websocket.create_connection(
+        f"{address.replace('http', 'ws')}/api/v1/runs/{make_run()}/ws",
+        header=[f"X-API-Key: {api_key}", "Sec-WebSocket-Extensions: permessage-deflate"],
+        timeout=15,
+    )
+    assert "sec-websocket-extensions" not in viewer.getheaders()
+
+
+def test_a_client_that_says_too_much_is_sent_away(
+    address: str, api_key: str, make_run: MakeRun, until: Callable[[Callable[[], bool]], None]
+) -> None:
+    before = open_viewers(address)
+    loud = socket_for(address, api_key, make_run("running"))
+    loud.send("x" * 5000)
+    opcode, frame = loud.recv_data()
+    assert opcode == websocket.ABNF.OPCODE_CLOSE and int.from_bytes(frame[:2], "big") == 1009
+    talkative = socket_for(address, api_key, make_run("running"))
+    with pytest.raises((OSError, websocket.WebSocketException)):
+        for _ in range(10_000):
+            talkative.send("x" * 1000)
+    until(lambda: open_viewers(address) == before)
+
+
+def test_a_client_that_does_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.websocket.SEND_SECONDS", 0.2)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        timely = _Timely(ours, lambda: None)
+        with pytest.raises(TimeoutError):
+            timely.send(b"x" * 10_000_000)
+        with pytest.raises(BrokenPipeError):  # at once: what could come is no whole message any more
+            timely.send(b"x")
 
 
 @pytest.mark.parametrize("polite", [True, False])
