@@ -10,6 +10,7 @@ from uuid import UUID
 
 from settings import settings
 from storage import blobs
+from storage.text import whole
 
 MAX_FACTS_BYTES = 4096
 
@@ -25,12 +26,7 @@ class Stored:
 
 def dump(value: Any) -> str:
     """Compact JSON text. Raises TypeError or ValueError for what is no JSON (NaN included)."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # a lone surrogate: escaped, it is JSON that every database takes
-        return json.dumps(value, separators=(",", ":"), allow_nan=False)
-    return text
+    return whole(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
 
 
 def store(tenant_id: UUID, run_id: UUID, value: Any) -> Stored:

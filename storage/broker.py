@@ -18,6 +18,7 @@ import redis
 import structlog
 
 from settings import settings
+from storage.text import whole
 
 log = structlog.get_logger()
 
@@ -46,7 +47,9 @@ def channel(tenant_id: UUID, run_id: UUID) -> str:
 
 def publish(tenant_id: UUID, run_id: UUID, message: dict[str, Any]) -> None:
     """Tell live viewers: `{"events": [...]}` or `{"token": {...}}`. A hint, may be lost."""
-    _try(lambda: client().publish(channel(tenant_id, run_id), json.dumps(message, ensure_ascii=False)), "publish")
+    _try(
+        lambda: client().publish(channel(tenant_id, run_id), whole(json.dumps(message, ensure_ascii=False))), "publish"
+    )
 
 
 def store_result(run_id: UUID, status: str, result: Any) -> None:

@@ -55,6 +55,7 @@ class RunContext:
         broker.publish(self.lease.tenant_id, self.lease.run_id, {"token": {"step": self.step, "text": text}})
 
     def emit(self, type: str, **data: Json) -> None:
+        payload.dump(data)  # what is no JSON fails here, in the node that made it
         self.events.append(Event(type, self.step, self.node, data))
 
     def degrade(self, reason: str) -> None:

@@ -8,7 +8,6 @@ Stopped                  the run is being stopped, or the lease is lost: nothing
 
 from __future__ import annotations
 
-import json
 import time
 import traceback
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from datetime import UTC, datetime
 import structlog
 
 import metrics
+from chains import payload
 from chains.advance import Outcome, deliver, move, record
 from chains.decide import Event, backoff_seconds
 from chains.lose import DRAINED, lose
@@ -40,7 +40,7 @@ def settle(lease: Lease, node: Node, ctx: RunContext, raised: BaseException) -> 
         elif unavailable(raised):
             give_back(lease, DRAINED)
         elif isinstance(raised, Pause):
-            _close(lease, ctx, "waiting", 0, None, _pause(lease, raised), raised.timeout_seconds)
+            _wait(lease, node, ctx, raised)
         else:
             _fail(lease, node, ctx, raised)
     except Unavailable as away:
@@ -51,6 +51,16 @@ def give_back(lease: Lease, reason: str) -> None:
     """Let the lease go without a result: for DRAINED without a loss. The step runs again unless the run is stopping."""
     log.info("lease_given_back", run=str(lease.run_id), step=lease.key, reason=reason)
     lose(Held(lease.tenant_id, lease.run_id, lease.segment, lease.token, reason))
+
+
+def _wait(lease: Lease, node: Node, ctx: RunContext, raised: Pause) -> None:
+    pause = _pause(lease, raised)
+    try:
+        payload.dump(pause)
+    except (TypeError, ValueError) as wrong:
+        _fail(lease, node, ctx, Final(f"the pause of {node.name} cannot be stored: {wrong}", code="bad_output"))
+        return
+    _close(lease, ctx, "waiting", 0, None, pause, raised.timeout_seconds)
 
 
 def _fail(lease: Lease, node: Node, ctx: RunContext, raised: BaseException) -> None:
@@ -119,4 +129,4 @@ def _pause(lease: Lease, raised: Pause) -> dict[str, Json]:
 
 
 def _text(value: Json) -> str | None:
-    return None if value is None else json.dumps(value)
+    return None if value is None else payload.dump(value)

@@ -117,7 +117,7 @@ SELECT count(*) FROM effects WHERE run_id = $1 AND status = 'done'
 -- A resumed run: no stop reason, one more resume, its deadline as far away as it was at first (and at each resume since).
 UPDATE runs SET stop = NULL, stop_at = NULL, error = NULL, finished_at = NULL, resumes = resumes + 1,
     deadline_at = now() + (deadline_at - coalesce(
-        (SELECT max(at) FROM events WHERE run_id = $1 AND type = 'run_resumed' AND data::jsonb ? 'steps'), created_at))
+        (SELECT max(at) FROM events WHERE run_id = $1 AND type = 'run_resumed' AND data::text LIKE '%"steps"%'), created_at))
 WHERE id = $1
 
 -- name: retry_failed_steps(uuid)

@@ -94,6 +94,25 @@ def odd(state: Json, ctx: Any) -> Json:
     return [1, 2]
 
 
+@node("t.halves", reads=("input",))
+def halves(state: Json, ctx: Any) -> Json:
+    """Halves of characters (a model's stream may be cut there) in all that a node can say."""
+    text = "a\ud83d\ude00b\ud800c"
+    ctx.token(text)
+    ctx.emit("step_thought", content=text)
+    if state["input"].get("fails"):
+        raise Final(text)
+    return {"text": text}
+
+
+@node("t.unsaid", reads=("input",))
+def unsaid(state: Json, ctx: Any) -> Json:
+    """Says what is no JSON, where `input.where` names."""
+    if state["input"]["where"] == "event":
+        ctx.emit("step_thought", content=object())
+    raise Pause("question", "Which?", options={1, 2})
+
+
 @node("t.ask")
 def ask(state: Json, ctx: Any) -> Json:
     """Asks a person, and tells what it was answered."""
@@ -183,6 +202,8 @@ FLAKY = one("flaky", "t.note", "t.flaky", "t.gather")
 FINAL = one("final", "t.note", "t.final", "t.gather")
 EXITS = one("exits", "t.exits")
 ODD = one("odd", "t.odd")
+HALVES = Chain("halves", "1", step("t.halves"), output=lambda results: results.output("halves"))
+UNSAID = one("unsaid", "t.unsaid")
 ASK = Chain("ask", "1", sequence(step("t.note"), step("t.ask")))
 EFFECT = Chain(
     "effect", "1", sequence(step("t.effect"), step("t.note")), output=lambda results: results.output("effect")

@@ -117,3 +117,26 @@ def test_an_output_that_is_no_object_is_final(worker: WorkerProcess, runs: Runs)
     run = runs.submit({}, "odd")
     runs.wait(run, "failed")
     assert runs.column(run, "error")["code"] == "bad_output"
+
+
+def test_halves_of_characters_are_mended(worker: WorkerProcess, runs: Runs) -> None:
+    """Given a node whose texts hold halves of surrogate pairs, when it ends, then all that is stored is whole."""
+    run = runs.submit({}, "halves")
+    runs.wait(run)
+    assert runs.column(run, "output") == {"text": "a\U0001f600b\ufffdc"}
+    assert [one["data"] for one in runs.events(run) if one["type"] == "step_thought"] == [
+        {"content": "a\U0001f600b\ufffdc"}
+    ]
+    failed = runs.submit({"fails": True}, "halves")
+    runs.wait(failed, "failed")
+    assert runs.column(failed, "error")["message"] == "a\U0001f600b\ufffdc"
+    runs.check(run)
+
+
+@pytest.mark.parametrize("where", ["event", "pause"])
+def test_what_is_no_json_fails_in_its_node(worker: WorkerProcess, runs: Runs, where: str) -> None:
+    """Given a node that emits or asks what is no JSON, when it runs, then it fails like any other and holds nothing."""
+    run = runs.submit({"where": where}, "unsaid")
+    runs.wait(run, "failed", seconds=20)
+    assert "not JSON serializable" in runs.column(run, "error")["message"]
+    assert runs.steps(run)["unsaid"]["losses"] == 0
