@@ -70,6 +70,7 @@ class Context(Protocol):
     session_id: str | None
     user_id: str | None
     trace_id: str
+    chain: str
     step: str
     index: int | None
     attempt: int

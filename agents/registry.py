@@ -62,4 +62,5 @@ def models(ctx: Context) -> Models:
         cancelled=lambda: ctx.cancelled,
         seconds_left=ctx.seconds_left,
         may_fall_back=settings().llm_fallback_enabled,
+        agent_id=ctx.chain,
     )

@@ -6,8 +6,6 @@ import json
 from typing import Any
 from uuid import UUID
 
-import uuid_utils.compat as uuids
-
 from chains import catalog, payload
 from chains.advance import Outcome, deliver_later, move, record
 from chains.decide import Event
@@ -15,6 +13,7 @@ from chains.submit import new_trace
 from errors import InvalidInput, NotFound
 from storage import blobs
 from storage.postgres import Hot, hot
+from storage.tables import uuid7
 
 Json = Any
 
@@ -38,7 +37,7 @@ def fork(tenant_id: UUID, run_id: UUID, after_step: str, new_input: Json = None)
         )
     accepted = chain.accept(json.loads(old_input) if new_input is None else new_input)
     kept = rows[: keys.index(after_step) + 1]
-    forked = uuids.uuid7()
+    forked = uuid7()
     refs = [(key, blobs.copy_to_run(ref, tenant_id, forked)) for key, ref in kept if ref]
     trace_id, traceparent = new_trace(traceparent)
     with hot() as db, db.transaction(tenant_id, forked):

@@ -56,6 +56,7 @@ def send(segments_to_send: Iterable[Segment]) -> bool:
             continue
         try:
             _send_one(segment)
+            metrics.SENDS.inc()
         except Exception as broken:  # kombu, redis and OS errors share no base
             _note(broken, segment.run_id, segment.no)
             failed.append(segment)

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import uuid_utils.compat as uuids
-
 import metrics
 from chains import catalog, payload
 from chains.advance import Outcome, advance, deliver_later, move, record
@@ -22,6 +20,7 @@ from chains.decide import Event
 from chains.definition import Accepted, Chain
 from errors import IdempotencyConflict, InvalidInput, SessionBusy
 from storage.postgres import Duplicate, Hot, hot
+from storage.tables import uuid7
 
 Json = Any
 ON_BUSY = ("reject", "queue", "interrupt")
@@ -59,7 +58,7 @@ def submit(tenant_id: UUID, request: SubmitRequest) -> Submitted:
     if request.idem_key is not None and (before := _replay(tenant_id, request.idem_key, digest)):
         return before
     accepted = chain.accept(request.input)
-    run_id = uuids.uuid7()
+    run_id = uuid7()
     busy: list[UUID] = []
     try:
         with hot() as db, db.transaction(tenant_id, run_id):

@@ -121,7 +121,7 @@ def metrics_page() -> str:
     lines += [f"| `{name}` | {kind} | {labels} | {meaning} |" for name, kind, labels, meaning in sorted(counted())]
     lines += [
         "",
-        "A histogram has the series `_bucket`, `_sum` and `_count`. `agent_token_usage` is shown under that very name too,",
+        "A histogram has the series `_bucket`, `_sum` and `_count`. `agent_token_usage` is shown under that name too,",
         "as the product's source documents call it. Flower counts into the same folder, so its `flower_*` metrics",
         "appear as well.",
         "",

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+import metrics
 from gateway import providers
 from gateway.backend import Backend
 from gateway.embedded import comes_up
@@ -31,7 +32,10 @@ REPAIRS = 2
 
 
 class Models:
-    """What a node may ask of models. `may_fall_back`: whether an answer by rules may stand in for a model's."""
+    """What a node may ask of models.
+
+    may_fall_back: whether an answer by rules may stand in for a model's; agent_id: who the tokens are counted for.
+    """
 
     def __init__(
         self,
@@ -40,11 +44,13 @@ class Models:
         cancelled: Callable[[], bool] = lambda: False,
         seconds_left: Callable[[], float] = lambda: float("inf"),
         may_fall_back: bool = True,
+        agent_id: str = "",
     ) -> None:
         self._backends = backends
         self._cancelled = cancelled
         self._seconds_left = seconds_left
         self.may_fall_back = may_fall_back
+        self._agent_id = agent_id
 
     def able(self, language: str, capability: str = "chat") -> Backend | None:
         """The preferred backend that knows the language and has the capability, or None. Final: a wrong models file."""
@@ -132,6 +138,8 @@ class Models:
         watch = Watch(self._cancelled, time.monotonic() + limit_seconds)
         with closing(model.stream(list(messages), **options)) as chunks:
             while (chunk := self._next(chunks, watch, backend)) is not None:
+                if usage := getattr(chunk, "usage_metadata", None):
+                    metrics.TOKENS.labels(self._agent_id, backend.model).inc(usage["total_tokens"])
                 if chunk.text:
                     yield str(chunk.text)
 

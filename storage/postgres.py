@@ -27,7 +27,7 @@ from storage.connections import Spare
 from storage.statements import statement
 
 # A frozen process must not hold a run's lock for as long as it is frozen, and nobody waits for it for ever.
-_POOL_OPTIONS = "-c jit=off -c idle_in_transaction_session_timeout=10s -c lock_timeout=5s"
+_POOL_OPTIONS = "-c timezone=UTC -c jit=off -c idle_in_transaction_session_timeout=10s -c lock_timeout=5s"
 
 # The hot path's plans are made once a connection and must not depend on what the statistics said at that moment: a plan
 # from when a table was empty reads all of it later. Every statement there goes by a primary key.
@@ -197,7 +197,7 @@ def dedicated(role: Role) -> Hot:
         _url(role),
         connect_timeout=5,
         application_name=f"baton-{role}",
-        options="-c jit=off -c statement_timeout=20000",
+        options="-c timezone=UTC -c jit=off -c statement_timeout=20000",
         tcp_user_timeout=6000,
         keepalives_idle=3,
         keepalives_interval=1,

@@ -49,6 +49,6 @@ def leases_of(db: Hot, workers: Iterable[UUID]) -> list[Held]:
     return [Held(*row) for row in db.all("leases_of", list(workers))]
 
 
-def named(db: Hot, prefix: str) -> list[UUID]:
+def named(db: Hot, name: str) -> list[UUID]:
     """The workers of one Celery node, its forked children included."""
-    return [row[0] for row in db.all("workers_named", prefix)]
+    return [row[0] for row in db.all("workers_named", name)]

@@ -28,6 +28,7 @@ class RunContext:
     session_id: str | None
     user_id: str | None
     trace_id: str
+    chain: str
     step: str
     node: str
     index: int | None
@@ -130,6 +131,7 @@ def open_context(lease: Lease, node_name: str) -> RunContext:
         session_id=lease.session_id,
         user_id=lease.user_id,
         trace_id=lease.trace_id,
+        chain=lease.chain,
         step=lease.key,
         node=node_name,
         index=_index(lease.key),

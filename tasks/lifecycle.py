@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from typing import Any
@@ -40,7 +41,7 @@ _forks = False
 @signals.setup_logging.connect
 def _logging(**_: Any) -> None:
     telemetry.setup(
-        os.environ.get("BATON_PROCESS", "worker"), level=settings().log_level, log_format=settings().log_format
+        "beat" if "beat" in sys.argv else "worker", level=settings().log_level, log_format=settings().log_format
     )
 
 

@@ -1,7 +1,6 @@
 """The pulse of a worker process: it says every second that the process lives, and tells running nodes to stop.
 
 A thread with a connection of its own, which holds the worker's advisory lock: the lock goes when the process goes.
-It also sees a stopping worker through: it waits for the running nodes, then gives their leases back.
 """
 
 from __future__ import annotations

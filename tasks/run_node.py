@@ -36,6 +36,7 @@ from storage.checkpoints import Checkpoint, Committed, Lease
 from storage.postgres import Hot, Unavailable, hot
 from tasks import settle, worker
 from tasks.context import RunContext, State, open_context
+from tasks.settle import StorageAway
 
 log = structlog.get_logger()
 
@@ -132,6 +133,8 @@ def _think(lease: Lease, node: Node, ctx: RunContext, planned: PlannedStep) -> T
         if ctx.degraded:
             facts["degraded"] = ctx.degraded
         stored = payload.store(lease.tenant_id, lease.run_id, dict(output))
+    except OSError as away:
+        raise StorageAway(f"the blob store did not take the output: {away}") from away
     except (TypeError, ValueError) as wrong:
         raise Final(f"the output of {node.name} cannot be stored: {wrong}", code="bad_output") from wrong
     return Thought(stored, facts, began, started_at)

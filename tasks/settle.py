@@ -4,6 +4,7 @@ Retry, any other error   tried again after a backoff, until the node's budget of
 Final                    the run fails with the node's code; it can be resumed
 Pause                    the step waits for an answer
 Stopped                  the run is being stopped, or the lease is lost: nothing is counted
+storage is away          tried again in two seconds, as often as it takes: nothing is counted
 """
 
 from __future__ import annotations
@@ -29,6 +30,11 @@ from tasks.context import RunContext
 log = structlog.get_logger()
 
 MAX_ERROR_CHARACTERS = 2000
+AWAY_SECONDS = 2.0
+
+
+class StorageAway(Exception):
+    """Postgres or the blob store is away: nobody's failure, the step is tried again."""
 
 
 def settle(lease: Lease, node: Node, ctx: RunContext, raised: BaseException) -> None:
@@ -37,8 +43,9 @@ def settle(lease: Lease, node: Node, ctx: RunContext, raised: BaseException) -> 
         if isinstance(raised, Stopped) and ctx.cancelled:
             overdue = time.monotonic() >= ctx.deadline
             give_back(lease, "deadline") if overdue else give_back(lease, DRAINED)
-        elif unavailable(raised):
-            give_back(lease, DRAINED)
+        elif isinstance(raised, StorageAway) or unavailable(raised):
+            error = {"code": "storage_away", "message": str(raised)[:MAX_ERROR_CHARACTERS], "step": lease.key}
+            _close(lease, ctx, "retrying", 0, error, None, AWAY_SECONDS)
         elif isinstance(raised, Pause):
             _wait(lease, node, ctx, raised)
         else:

@@ -108,8 +108,8 @@ SELECT (SELECT count(*) FROM mine) = 1, (SELECT count(*) FROM unsent)
 SELECT tenant_id, run_id, no, token, 'drained' FROM segments WHERE open AND due_at > '-infinity' AND token IS NOT NULL AND worker = ANY ($1)
 
 -- name: workers_named(text)
--- (prefix): the workers of one Celery node, its forked children included.
-SELECT id FROM workers WHERE starts_with(name, $1)
+-- (name): the workers of one Celery node, its forked children included.
+SELECT id FROM workers WHERE name = $1 OR starts_with(name, $1 || '/')
 
 -- name: runs_without_segment(int)
 -- A backstop, seldom asked: running runs with nothing to run. Random, so that one that cannot move hides no other.

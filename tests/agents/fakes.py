@@ -58,6 +58,7 @@ class FakeContext:
 
     tenant_id: str = field(default_factory=lambda: str(uuid4()))
     run_id: str = "0199aaaa-0000-7000-8000-000000000001"
+    chain: str = "script"
     session_id: str | None = None
     user_id: str | None = None
     trace_id: str = "0" * 32
