@@ -41,19 +41,19 @@ def perform(lease: Lease, name: str, kind: EffectKind, request: Json, call: Call
     try:
         result = call(key)
     except NotHappened:
-        write(lease.tenant_id, "effect_not_sent", key, lease.attempt)
+        _write_surely(lease, "effect_not_sent", key, lease.attempt)
         raise
     faults.point("between_effect_and_result", lease.key)
-    _keep_result(lease, key, payload.dump(result))
+    _write_surely(lease, "effect_done", key, payload.dump(result))
     return result
 
 
-def _keep_result(lease: Lease, key: str, result: str) -> None:
-    """Write the result, again and again while Postgres is away: lost, it would be a question for a person."""
+def _write_surely(lease: Lease, statement: str, key: str, *values: object) -> None:
+    """Write what became of a call, again and again while Postgres is away: lost, it is a question for a person."""
     until, pause = time.monotonic() + lease.seconds, 0.05
     while True:
         try:
-            write(lease.tenant_id, "effect_done", key, result)
+            write(lease.tenant_id, statement, key, *values)
             return
         except Unavailable:
             if time.monotonic() + pause >= until:
