@@ -6,7 +6,7 @@ import sys
 
 from operate.instance import Instance
 from settings import settings
-from storage import migrate, tenants
+from storage import migrate, outages, tenants
 
 
 def main() -> int:
@@ -17,6 +17,9 @@ def main() -> int:
     except migrate.MigrationError as error:
         print(f"error: {error}", file=sys.stderr)
         return 3
+    except outages.DATABASE_AWAY as away:
+        print(f"error: the database of DATABASE_URL does not answer: {outages.first_line(away)}", file=sys.stderr)
+        return 4
     instance = Instance(known.data_dir)
     kept = instance.folder / "api_key"
     if not kept.exists() or tenants.authenticate(kept.read_text().strip()) is None:

@@ -34,6 +34,7 @@ LATER = ("isolated", "beat", "flower")  # not needed to be ready: they start whe
 LATER_SECONDS = 2.5
 LOOK_SECONDS = 0.2
 SERVERS_SECONDS = 60.0
+OWN_CHAINS_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ class Supervisor:
     def _run(self) -> int:
         begun = time.monotonic()
         self._start_servers()
-        if not (self._wait(self._servers_answer, SERVERS_SECONDS) and self._provision()):
+        self._look_at_own_chains()
+        if not (self._wait(self._servers_answer, SERVERS_SECONDS) and self._provision() and self._own_chains_load()):
             return 0 if self._signals else 1
         self._start_processes()
         later_at, ready, complete = time.monotonic() + LATER_SECONDS, False, False
@@ -236,6 +238,25 @@ class Supervisor:
             if one.exit_code == 3 or self._signals:
                 break
         self._say(f"the database could not be made ready:\n{self.logs.tail('provision')}")
+        return False
+
+    def _look_at_own_chains(self) -> None:
+        """Load the package of BATON_CHAINS in a process of its own, while the servers start."""
+        if self.known.chains:
+            self._add(Service(
+                "own-chains", [sys.executable, "-m", "operate.own_chains"], self.values, procfile.ROOT,
+                self._log("own-chains"), once=True, patience_seconds=2.0,
+            ))  # fmt: skip
+
+    def _own_chains_load(self) -> bool:
+        """Whether it could be loaded; a worker that cannot load it would only be started again and again."""
+        one = self.services.get("own-chains")
+        if one is None:
+            return True
+        self._wait(lambda: one.child is None, OWN_CHAINS_SECONDS)
+        if one.exit_code == 0 or self._signals:
+            return not self._signals
+        self._say(self.logs.tail("own-chains", lines=1) or "BATON_CHAINS: the package could not be loaded")
         return False
 
     def _start_processes(self) -> None:

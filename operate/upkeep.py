@@ -26,6 +26,7 @@ def role_urls(known: Settings) -> tuple[str, str]:
 def migrate() -> int:
     """Bring the database of DATABASE_URL to this version. Exit code 1: it could not be done, and why is said."""
     from storage import migrate as schema
+    from storage import outages
 
     known = settings()
     if not known.database_url:
@@ -34,6 +35,9 @@ def migrate() -> int:
         schema.migrate(known.database_url, *role_urls(known))
     except schema.MigrationError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except outages.DATABASE_AWAY as away:
+        print(f"error: the database of DATABASE_URL does not answer: {outages.first_line(away)}", file=sys.stderr)
         return 1
     print(f"the database {urlsplit(known.database_url).path.lstrip('/')} has the schema of this version")
     return 0

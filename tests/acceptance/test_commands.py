@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.house import ROOT, House, clean_environment, wait_for
 
 
@@ -77,3 +79,54 @@ def test_a_chain_package_that_is_not_there_is_told_in_one_line(house: House, tmp
     )
     assert done.returncode == 2
     assert done.stderr.startswith("error: BATON_CHAINS") and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("def broken(:", "SyntaxError"),
+        ("total = 1\nraise RuntimeError('no way')", "RuntimeError: no way ("),
+        (
+            "from chains.definition import Chain, step\nODD = Chain('odd', version='1', body=step('no.such'))",
+            "no.such (in odd 1)",
+        ),
+    ],
+)
+def test_a_package_of_chains_that_cannot_run_is_told_in_one_line(tmp_path: Path, source: str, told: str) -> None:
+    (tmp_path / "wrong").mkdir()
+    (tmp_path / "wrong" / "__init__.py").write_text(source)
+    done = subprocess.run(
+        [sys.executable, "-m", "operate.own_chains"],
+        cwd=ROOT,
+        env=clean_environment(BATON_CHAINS="wrong", PYTHONPATH=str(tmp_path)),
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 3
+    assert done.stderr.startswith("error: BATON_CHAINS") and told in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_up_refuses_a_package_of_chains_that_is_not_there(tmp_path: Path) -> None:
+    # Given an instance whose workers could never start
+    one = House(tmp_path / "data", "--quiet", "--no-flower", BATON_CHAINS="not_there").start()
+    assert one.up is not None
+    # When it is started, then it ends by itself and says why in one line
+    assert one.up.wait(60) == 1
+    assert "error: BATON_CHAINS: the package 'not_there' cannot be loaded" in one.output.read_text()
+    assert not one.rows()
+
+
+def test_a_database_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "manage.py"), "migrate", "--data-dir", str(tmp_path / "data")],
+        cwd=ROOT,
+        env=clean_environment(DATABASE_URL="postgresql://owner:secret@127.0.0.1:1/none", BATON_SECRET="s" * 40),
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: the database of DATABASE_URL does not answer")
+    assert len(done.stderr.splitlines()) == 1

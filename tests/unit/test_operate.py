@@ -179,10 +179,11 @@ def test_what_may_come_later_is_started_once_however_slow_the_machine(monkeypatc
     monkeypatch.setattr(supervisor, "LATER_SECONDS", 0.0)
     slow = object.__new__(supervisor.Supervisor)
     slow._signals, turns, started = [], [], []
-    for name in ("_start_servers", "_start_processes", "_say_ready"):
+    for name in ("_start_servers", "_look_at_own_chains", "_start_processes", "_say_ready"):
         monkeypatch.setattr(slow, name, lambda *_: None, raising=False)
     monkeypatch.setattr(slow, "_wait", lambda *_: True)
     monkeypatch.setattr(slow, "_provision", lambda: True)
+    monkeypatch.setattr(slow, "_own_chains_load", lambda: True)
     monkeypatch.setattr(slow, "_turn", lambda: turns.append(1) if len(turns) < 9 else slow._signals.append(15))
     monkeypatch.setattr(slow, "_is_ready", lambda: len(turns) > 4)
     monkeypatch.setattr(slow, "_start_later", lambda: started.append(len(turns)))
