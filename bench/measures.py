@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from bench import probes
+from bench import probes, streams
 from bench.crew import Crew
 from bench.runs import Bare, Baton, alone, crowd
 from bench.servers import Servers
@@ -130,11 +130,16 @@ def _payload(figures: Figures, stand: Stand, turns: Turns, chains: int) -> None:
     )
 
 
+def _streams(figures: Figures, stand: Stand, turns: Turns, chains: int) -> None:
+    figures.add(**streams.measure(stand.servers.folder), streams_commit_ms=probes.commit_ms(stand.servers.owner_url))
+
+
 _MEASURES: dict[str, Callable[[Figures, Stand, Turns, int], None]] = {
     "throughput": _throughput,
     "alone": _alone,
     "commits": _commits,
     "long": _long,
     "payload": _payload,
+    "streams": _streams,
 }
 MEASURES = tuple(_MEASURES)

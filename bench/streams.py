@@ -1,0 +1,170 @@
+"""Live streams: a thousand WebSockets on one web process, each on a run of its own; how late events come, and whether.
+
+The events are written by the call that writes all events, in synced transactions, and published after the commit as a
+worker does it, at a steady rate. Late is the time from there to the client. Then the viewers of fifty runs lose their
+connections while their runs go on: what a viewer did not get exactly once and in order is lost.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from bench.crew import wait_until
+from storage.embedded.processes import free_port
+
+ROOT = Path(__file__).resolve().parent.parent
+SOCKETS, RECONNECTS = 1000, 50
+EVENTS_A_SECOND = 100.0
+STEADY_SECONDS, RECONNECTING_SECONDS = 15.0, 8.0
+ARRIVAL_SECONDS = 10.0
+
+Told = dict[tuple[str, int], float]
+
+
+def measure(folder: Path) -> dict[str, float]:
+    """The figures of one round. folder: for the web process's log."""
+    from storage import tenants
+
+    tenant = tenants.ensure_default_tenant()
+    key = tenants.create_api_key(tenant, "bench")
+    runs = _accept(tenant, SOCKETS)
+    with _web(folder) as (address, pid), _clients(address, key) as ask:
+        opened = ask(watch=list(map(str, runs)))["open"]
+        if opened < SOCKETS:
+            raise RuntimeError(f"only {opened} of {SOCKETS} WebSockets were opened")
+        before = ask(tell=True)  # what was there already
+        told = _tell(tenant, runs, STEADY_SECONDS)
+        received = _received(ask, told)
+        late = sorted((at - told[run, seq]) * 1000 for run, seq, at in received if (run, seq) in told)
+
+        few = runs[:RECONNECTS]
+        answers: list[int] = []
+        cutter = threading.Thread(target=lambda: answers.append(ask(reconnect=list(map(str, few)))["reconnects"]))
+        cutter.start()
+        told_then = _tell(tenant, few, RECONNECTING_SECONDS)
+        cutter.join()
+        received_then = _received(ask, told_then)
+        megabytes = _megabytes(pid)
+    return {
+        "streams_p50_ms": late[len(late) // 2],
+        "streams_p95_ms": late[len(late) * 95 // 100],
+        "streams_max_ms": late[-1],
+        "streams_lost": _lost([*before, *received, *received_then], {**told, **told_then}),
+        "streams_reconnects": answers[0],
+        "streams_web_mb": megabytes,
+    }
+
+
+def _accept(tenant: UUID, number: int) -> list[UUID]:
+    """Runs that are accepted and never sent: nobody but us moves them."""
+    from chains.submit import SubmitRequest, submit
+
+    return [submit(tenant, SubmitRequest("probe", {})).run_id for _ in range(number)]
+
+
+def _tell(tenant: UUID, runs: Sequence[UUID], seconds: float) -> Told:
+    """Write and publish events of these runs in turn, steadily; when each was published (Unix time)."""
+    from chains.advance import Outcome, deliver, record
+    from chains.decide import Event
+    from storage.postgres import hot
+
+    published: Told = {}
+    began = time.monotonic()
+    for number in range(int(seconds * EVENTS_A_SECOND)):
+        time.sleep(max(0.0, began + number / EVENTS_A_SECOND - time.monotonic()))
+        outcome = Outcome(tenant, runs[number % len(runs)])
+        with hot() as db, db.transaction(tenant, outcome.run_id):
+            record(db, tenant, outcome.run_id, [Event("progress", "1", "probe.work", {"number": number})], outcome)
+        published[str(outcome.run_id), outcome.events[0]["seq"]] = time.time()
+        deliver(outcome)
+    return published
+
+
+def _received(ask: Any, told: Told) -> list[tuple[str, int, float]]:
+    """What came, once all of it has come or long enough was waited for the rest."""
+    missing, received = set(told), []
+    until = time.monotonic() + ARRIVAL_SECONDS
+    while missing and time.monotonic() < until:
+        time.sleep(0.5)
+        news = ask(tell=True)
+        received += news
+        missing -= {(run, seq) for run, seq, _ in news}
+    return received
+
+
+def _lost(received: Sequence[tuple[str, int, float]], told: Told) -> int:
+    """Events that did not come, came twice or not in their turn."""
+    seen: dict[str, list[int]] = {}
+    for run, seq, _ in received:
+        seen.setdefault(run, []).append(seq)
+    newest: dict[str, int] = {}
+    for run, seq in told:
+        newest[run] = max(seq, newest.get(run, 0))
+    wrong = 0
+    for run, last in newest.items():
+        came = seen.get(run, [])
+        wrong += len(set(range(1, last + 1)) - set(came)) + sum(b <= a for a, b in pairwise(came))
+    return wrong
+
+
+@contextmanager
+def _web(folder: Path) -> Iterator[tuple[str, int]]:
+    """One web process, as the Procfile starts it: its address, and the pid of the process that serves."""
+    port = free_port()
+    command = [sys.executable, "-m", "gunicorn", "-c", "app/gunicorn_conf.py", "app.server:app"]
+    environment = {**os.environ, "PORT": str(port), "WEB_CONCURRENCY": "1"}
+    with (folder / "web.log").open("ab") as log:
+        web = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        wait_until(lambda: _ready(port), "the start of the web process", 30)
+        children = Path(f"/proc/{web.pid}/task/{web.pid}/children").read_text().split()
+        yield f"ws://127.0.0.1:{port}", int(children[0])
+    finally:
+        web.terminate()
+        web.wait(20)
+
+
+def _ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/health/ready", timeout=3) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+@contextmanager
+def _clients(address: str, key: str) -> Iterator[Any]:
+    """The clients' process, as a function that asks it: see bench/viewers.py."""
+    command = [sys.executable, "-m", "bench.viewers", address, key]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin and process.stdout
+    asking, answers = process.stdin, process.stdout
+
+    def ask(**what: Any) -> Any:
+        asking.write(json.dumps(what) + "\n")
+        asking.flush()
+        return json.loads(answers.readline())
+
+    try:
+        yield ask
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def _megabytes(pid: int) -> float:
+    """Memory of a process that is its own, in MB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1000
