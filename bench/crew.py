@@ -73,7 +73,7 @@ def _common(threads: int) -> list[str]:
     return ["--pool", "threads", "--concurrency", str(threads), "--without-gossip", "--without-mingle"]
 
 
-def wait_until(done: Callable[[], bool], what: str, seconds: float = 120.0, pause: float = 0.05) -> None:
+def wait_until(done: Callable[[], bool], what: str, seconds: float = 120.0, pause: float = 0.2) -> None:
     """Wait for a condition. Raises TimeoutError that names it."""
     until = time.monotonic() + seconds
     while not done():

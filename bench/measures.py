@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from bench import probes, streams
 from bench.crew import Crew
-from bench.runs import Bare, Baton, alone, crowd
+from bench.runs import Bare, Baton, alone, crowd, one, turn
 from bench.servers import Servers
 
 LONG_NODES, LONG_CHAINS = 512, 24
@@ -78,7 +78,7 @@ def _throughput(figures: Figures, stand: Stand, turns: Turns, chains: int) -> No
 
 def _alone(figures: Figures, stand: Stand, turns: Turns, chains: int) -> None:
     commit = probes.commit_ms(stand.servers.owner_url)
-    node = {one.crew.name: statistics.median(alone(one, ALONE_CHAINS, 8, {})) for one in turns}
+    node = {each.crew.name: statistics.median(alone(each, ALONE_CHAINS, 8, {})) for each in turns}
     commit = (commit + probes.commit_ms(stand.servers.owner_url)) / 2
     figures.add(
         alone_bare=node["bare"],
@@ -90,20 +90,19 @@ def _alone(figures: Figures, stand: Stand, turns: Turns, chains: int) -> None:
 
 def _commits(figures: Figures, stand: Stand, turns: Turns, chains: int) -> None:
     """Chains one after another: no two commits can share a sync. Accepting a run is a synced commit of its own."""
-    baton = next(one for one in turns if isinstance(one, Baton))
-    time.sleep(STATISTICS_SECONDS)
-    before = probes.wal_syncs(stand.servers.owner_url)
-    runs, warm_up = ALONE_CHAINS, 16
-    alone(baton, runs, 8, {})
-    baton.crew.resume()
-    time.sleep(STATISTICS_SECONDS)
-    baton.crew.pause()
-    synced = probes.wal_syncs(stand.servers.owner_url) - before
-    figures.add(commits_a_node=(synced - runs - warm_up) / ((runs + warm_up) * 8))
+    baton = next(each for each in turns if isinstance(each, Baton))
+    with turn(baton):
+        time.sleep(STATISTICS_SECONDS)
+        before = probes.wal_syncs(stand.servers.owner_url)
+        for _ in range(ALONE_CHAINS):
+            one(baton, 8, {})
+        time.sleep(STATISTICS_SECONDS)
+        synced = probes.wal_syncs(stand.servers.owner_url) - before
+    figures.add(commits_a_node=(synced - ALONE_CHAINS) / (ALONE_CHAINS * 8))
 
 
 def _long(figures: Figures, stand: Stand, turns: Turns, chains: int) -> None:
-    baton = next(one for one in turns if isinstance(one, Baton))
+    baton = next(each for each in turns if isinstance(each, Baton))
     short, short_cpu = crowd(baton, LONG_NODES * LONG_CHAINS // 8 // 2, 8)
     long, long_cpu = crowd(baton, LONG_CHAINS, LONG_NODES)
     figures.add(
@@ -117,7 +116,7 @@ def _long(figures: Figures, stand: Stand, turns: Turns, chains: int) -> None:
 
 
 def _payload(figures: Figures, stand: Stand, turns: Turns, chains: int) -> None:
-    baton = next(one for one in turns if isinstance(one, Baton))
+    baton = next(each for each in turns if isinstance(each, Baton))
     size = PAYLOAD_BYTES
     before = probes.bytes_ms(stand.servers.folder, size)
     node = statistics.median(alone(baton, PAYLOAD_CHAINS, 8, {"payload_bytes": size}))

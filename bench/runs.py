@@ -142,12 +142,13 @@ def crowd(contestant: Contestant, chains: int, nodes: int) -> tuple[float, float
 
 
 def alone(contestant: Contestant, chains: int, nodes: int, options: dict[str, Any]) -> list[float]:
-    """Milliseconds a node of one chain after another, each from its send to the message that its result is there."""
+    """`one`, so many times, one after another."""
     with turn(contestant):
-        return [_one(contestant, nodes, options) for _ in range(chains)]
+        return [one(contestant, nodes, options) for _ in range(chains)]
 
 
-def _one(contestant: Contestant, nodes: int, options: dict[str, Any]) -> float:
+def one(contestant: Contestant, nodes: int, options: dict[str, Any]) -> float:
+    """Milliseconds a node of one chain, from its send to the message that its result is there."""
     chain, send = contestant.prepare(nodes, options)
     listener = contestant.results().pubsub(ignore_subscribe_messages=False)
     listener.subscribe(f"celery-task-meta-{chain}")
