@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bench.measures import ALONE_CHAINS, LONG_CHAINS, LONG_NODES, PAYLOAD_CHAINS, Figures
+from bench.streams import EVENTS_A_SECOND, RECONNECTS, SOCKETS
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
@@ -25,7 +26,7 @@ frozen. Absolute figures are this machine's; what carries over are the ratios.
 {machine}
 
 - **Bare Celery**: chains of tasks that do nothing, results on, Redis as broker and result backend, nothing durable.
-- **Baton**: the probe chain on PostgreSQL with fsync and row-level security on; every node's result is on disk before the
+- **Baton**: the probe chain on PostgreSQL with fsync and row-level security on; a node's result is on disk before the
   next node is sent.
 - Both: {workers} worker processes of {threads} threads, prefetch 1, late acknowledgement, {events}, log level {level},
   a Redis of the same kind and settings each.
@@ -45,6 +46,9 @@ _METHOD = """\
 - **Long chains**: {long} chains of {nodes} nodes in flight, against chains of 8 nodes with as many in flight as before.
 - **1 MB**: {payload} chains of 8 nodes that carry 1,000,000 characters each, one after another, less what these bytes
   cost in one process without any engine: made, written as JSON, hashed, in a synced file.
+- **Streams**: {sockets} WebSockets on one web process, each on its own run, {events:.0f} events a second written by
+  the engine's own call in synced transactions and published as a worker does it, to a client process of its own on the
+  same machine. Then the viewers of {reconnects} runs are cut off, one after another, while these runs go on.
 - **Commit probe**: one client, one row, one synced commit; beside every round, because disks change by the minute.
 """
 
@@ -69,6 +73,12 @@ _ROWS: tuple[Row, ...] = (
     ("payload_node", "A node with 1 MB, ms", None, None, 1),
     ("payload_bytes_ms", "The bytes alone, ms", None, None, 1),
     ("payload_over", "**A node with 1 MB, over the bytes, ms**", "≤ 5", lambda x: x <= 5, 1),
+    ("streams_p50_ms", "An event's way from its publishing to one of 1,000 WebSockets, p50, ms", None, None, 1),
+    ("streams_p95_ms", "**The same, p95, ms** (on an idle machine)", "≤ 10", lambda x: x <= 10, 1),
+    ("streams_reconnects", "Forced reconnects meanwhile", None, None, 0),
+    ("streams_lost", "**Events lost, seen twice or not in order**", "0", lambda x: x == 0, 0),
+    ("streams_web_mb", "The web process with its 1,000 WebSockets, MB", None, None, 0),
+    ("streams_commit_ms", "Commit probe meanwhile, ms", None, None, 2),
 )
 
 
@@ -83,7 +93,14 @@ def write(figures: Figures, asked: argparse.Namespace) -> str:
         level=asked.log_level,
     )
     method = _METHOD.format(
-        chains=asked.chains, alone=ALONE_CHAINS, long=LONG_CHAINS, nodes=LONG_NODES, payload=PAYLOAD_CHAINS
+        chains=asked.chains,
+        alone=ALONE_CHAINS,
+        long=LONG_CHAINS,
+        nodes=LONG_NODES,
+        payload=PAYLOAD_CHAINS,
+        sockets=SOCKETS,
+        events=EVENTS_A_SECOND,
+        reconnects=RECONNECTS,
     )
     return f"{introduction}\n{_table(figures)}\n\n{method}"
 
@@ -99,7 +116,8 @@ def _table(figures: Figures) -> str:
     for name, what, target, met, digits in _ROWS:
         if of := figures.rounds.get(name):
             median = statistics.median(of)
-            verdict = "" if met is None else "met" if met(median) else "**not met**"
+            judged = max(of) if target == "0" else median  # never means in no round
+            verdict = "" if met is None else "met" if met(judged) else "**not met**"
             span = f"{min(of):,.{digits}f} to {max(of):,.{digits}f}"
             lines.append(f"| {what} | {median:,.{digits}f} | {span} | {target or ''} | {verdict} |")
     return "\n".join(lines)
