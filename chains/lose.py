@@ -55,9 +55,11 @@ def lose(held: Held, *, tell: bool = True) -> bool:
             if poison
             else Event("step_rescued", key, node, told)
         )
-        record(db, held.tenant_id, held.run_id, [event], outcome)
+        obeyed = held.reason == DRAINED and now.stop is not None  # it ended because it was asked to: nobody is rescued
+        record(db, held.tenant_id, held.run_id, [] if obeyed else [event], outcome)
         moved = move(db, held.tenant_id, held.run_id)
-    _count(node, held.reason, poison)
+    if not obeyed:
+        _count(node, held.reason, poison)
     moved.events = outcome.events + moved.events
     if tell:
         deliver(moved)
