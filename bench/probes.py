@@ -41,7 +41,7 @@ def bytes_ms(folder: Path, size: int) -> float:
     taken = []
     for number in range(FILES_A_PROBE):
         began = time.perf_counter()
-        text = base64.b85encode(os.urandom(size * 4 // 5 + 4)).decode()[:size]
+        text = base64.b64encode(os.urandom(size * 3 // 4 + 3)).decode()[:size]
         raw = json.dumps({"payload": text}).encode()
         hashlib.sha256(raw).hexdigest()
         with (folder / f"bytes-{number}").open("wb") as file:

@@ -1,6 +1,7 @@
 """The life of a node: claim, think, commit, publish, go on. One Celery task for each node, and this is all of them.
 
-    before_claim -> claim -> after_claim -> the node -> after_node -> commit -> after_commit -> publish -> after_publish
+    before_claim -> claim -> after_claim -> the node -> after_node -> commit -> after_commit -> next link sent
+        -> publish -> after_publish -> next segments sent (a segment's last step alone)
 
 A message that is stale, forged or held by another ends here without a word. What a node raises becomes a retry, a
 wait or a failure (tasks/settle.py). Whatever else breaks (Postgres, Redis, this process) is nobody's failure: the
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -42,6 +44,7 @@ log = structlog.get_logger()
 
 CLAIM_PATIENCE_SECONDS = 5.0
 T = TypeVar("T")
+Hop = Callable[[], None]
 
 
 class StepFailed(Exception):
@@ -75,10 +78,10 @@ def run_node(request: Any, node: Node, kwargs: dict[str, Any]) -> None:
     with telemetry.span(
         node.name, traceparent=lease.traceparent, run_id=str(lease.run_id), step=lease.key, attempt=lease.attempt
     ):
-        if not _execute(lease, node):
+        here = (lease.tenant_id, lease.run_id, lease.segment)
+        hop = partial(pass_on, tail, here, request.id) if tail and not lease.last else None
+        if not _execute(lease, node, hop):
             raise StepFailed(lease.key)
-        if tail and not lease.last:
-            pass_on(tail, (lease.tenant_id, lease.run_id, lease.segment), request.id)
 
 
 def _claim(message: Message, node: Node) -> Lease | None:
@@ -87,8 +90,8 @@ def _claim(message: Message, node: Node) -> Lease | None:
     return checkpoints.claim(*where, token, me.id, node.timeout_seconds, node.reads)
 
 
-def _execute(lease: Lease, node: Node) -> bool:
-    """From the claim to the commit; True if the next link of the segment is to run."""
+def _execute(lease: Lease, node: Node, hop: Hop | None) -> bool:
+    """From the claim to what follows the commit; True if the step succeeded and its run goes on."""
     me, ctx = worker.this(), open_context(lease, node.name)
     me.running[lease.token] = ctx
     try:
@@ -106,7 +109,7 @@ def _execute(lease: Lease, node: Node) -> bool:
             return False
         faults.point("after_node", lease.key)
         try:
-            return _finish(lease, ctx, thought)
+            return _finish(lease, ctx, thought, hop)
         except Exception:  # a bug of ours must not hold the lease until its deadline
             log.exception("commit_failed", run=str(lease.run_id), step=lease.key)
             settle.give_back(lease, "engine_error")
@@ -150,8 +153,8 @@ def _tell_start(lease: Lease) -> None:
         broker.publish(lease.tenant_id, lease.run_id, {"events": shown(lease.run_id, [event], *told)})
 
 
-def _finish(lease: Lease, ctx: RunContext, thought: Thought) -> bool:
-    """Commit, publish and go on; True if the next link of this segment is to run."""
+def _finish(lease: Lease, ctx: RunContext, thought: Thought, hop: Hop | None) -> bool:
+    """Commit and go on; True if the run goes on. The next link is sent first: viewers are told while it travels."""
     seconds = time.monotonic() - thought.began
     data = {"attempt": lease.attempt, "duration_ms": round(seconds * 1000, 3)}
     events = [*ctx.events, Event("step_succeeded", lease.key, lease.node, data), *_next_start(lease)]
@@ -176,6 +179,8 @@ def _finish(lease: Lease, ctx: RunContext, thought: Thought) -> bool:
     committed, outcome = done
     metrics.STEP_SECONDS.labels(node=lease.node, status="succeeded").observe(seconds)
     faults.point("after_commit", lease.key)
+    if hop is not None and committed.stop is None:
+        hop()
     outcome.events = shown(lease.run_id, events, committed.seq, committed.at) + outcome.events
     _go_on(lease, committed, outcome)
     return committed.stop is None
@@ -228,7 +233,8 @@ def _commit_last(db: Hot, lease: Lease, checkpoint: Checkpoint) -> tuple[Committ
 def _go_on(lease: Lease, committed: Committed, outcome: Outcome) -> None:
     """Tell the viewers, send the segments that follow; carry a stop through once this step is out of its way.
 
-    Sticky hops belong here: the segment's next link, run at once in this worker. Group commit belongs in `_commit`.
+    Sticky hops belong in place of `hop`: the segment's next link, run at once in this worker. Group commit belongs in
+    `_commit`.
     """
     outcome.step = lease.key
     deliver(outcome)
