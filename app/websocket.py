@@ -13,18 +13,22 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import structlog
 from flask import Blueprint, g, request
 from flask_sock import Sock
-from simple_websocket import Server
+from simple_websocket import ConnectionClosed, Server
 
 import metrics
 from app.operation import dumps, invalid
 from app.streams import SEND_SECONDS, Stream
 
+log = structlog.get_logger(__name__)
+
 # Pings find dead peers; viewers have nothing to say, so what they may send is small.
 SERVER_OPTIONS = {"ping_interval": 25.0, "max_message_size": 4096}
 RECEIVED_BYTES = 1_000_000
 CLOSE_SECONDS = 2.0
+INTERNAL_ERROR = 1011
 
 sock = Sock()
 
@@ -90,7 +94,7 @@ def add_socket(blueprint: Blueprint, path: str, name: str, opened: Callable[...,
 
 
 def _send_all(server: Server, stream: Stream) -> None:
-    """Send each message of the stream, then close normally. Raises ConnectionClosed when the client has left."""
+    """Send each message of the stream, then close normally."""
     try:
         with metrics.VIEWERS.labels("websocket").track_inprogress():
             for message in stream:
@@ -103,5 +107,8 @@ def _send_all(server: Server, stream: Stream) -> None:
         server.thread.join(CLOSE_SECONDS)
     except TimeoutError:
         metrics.VIEWERS_DROPPED.labels("websocket").inc()
-    except OSError:
-        pass  # gone while we were sending
+    except (ConnectionClosed, OSError):
+        pass  # the client has left
+    except Exception:  # a problem's HTTP answer would be no frame
+        log.exception("websocket_failed")
+        server.close(INTERNAL_ERROR)

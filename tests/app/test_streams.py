@@ -12,9 +12,11 @@ from uuid import UUID, uuid4
 import pytest
 import requests
 import websocket
+from sqlalchemy import delete
 
 from app.websocket import _Timely
-from storage import broker
+from storage import broker, postgres
+from storage.tables import Run
 from tests.app.rows import MakeRun, add_events
 
 ENDING = ["step_succeeded", "run_completed"]
@@ -191,6 +193,17 @@ def test_a_client_that_says_too_much_is_sent_away(
         for _ in range(10_000):
             talkative.send("x" * 1000)
     until(lambda: open_viewers(address) == before)
+
+
+def test_a_run_that_is_gone_ends_its_viewers(address: str, api_key: str, tenant: UUID, make_run: MakeRun) -> None:
+    run_id = make_run("running", steps={"1": {}})
+    viewer = socket_for(address, api_key, run_id)
+    assert json.loads(viewer.recv())["seq"] == 1
+    with postgres.keeper_session() as db:
+        db.execute(delete(Run).where(Run.id == run_id))
+    tell(tenant, run_id, [{"run_id": str(run_id), "seq": 9, "type": "step_succeeded"}])
+    opcode, frame = viewer.recv_data()
+    assert opcode == websocket.ABNF.OPCODE_CLOSE and int.from_bytes(frame[:2], "big") == 1011
 
 
 def test_a_client_that_does_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
