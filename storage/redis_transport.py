@@ -11,8 +11,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import structlog
 from kombu.transport import redis, virtual
 from kombu.utils.json import dumps
+
+log = structlog.get_logger()
 
 FORGET_SECONDS = 0.2
 
@@ -50,12 +53,17 @@ class QoS(redis.QoS):
                 self._forget(client.pipeline(transaction=False))
 
     def restore_unacked_once(self, stderr: Any = None) -> None:
-        """At the end of the channel: what is done is not restored."""
+        """At the end of the channel: what is done is not restored, and the rest if Redis is there to take it.
+
+        Where the broker is gone, the channel may be taken apart already, which raises anything; let out, it would end
+        the worker. What is not restored here, the sweep sends again.
+        """
         try:
             self.forget()
-        except self.channel.connection.client.connection_errors:
+            super().restore_unacked_once(stderr)  # type: ignore[no-untyped-call]
+        except Exception as gone:
+            log.info("messages_not_restored", error=repr(gone))
             self._to_forget.clear()
-        super().restore_unacked_once(stderr)  # type: ignore[no-untyped-call]
 
     def _forget(self, pipe: Any) -> None:
         done = self._to_forget[:]

@@ -16,7 +16,9 @@ from celery.schedules import crontab
 
 from chains.resume import resume
 from chaos.effect_server import EffectServer
+from storage.embedded import redis as embedded_redis
 from tasks.beat import SlotScheduler, take_slot
+from tests.conftest import Servers
 from tests.engine.conftest import Runs
 from tests.engine.workers import WorkerProcess, Workers
 
@@ -121,6 +123,20 @@ def test_a_rolling_restart_loses_nothing(workers: Workers, runs: Runs) -> None:
 
 def _wait_for_ends(runs: Runs, several: list[WorkerProcess], count: int) -> None:
     runs.until(lambda: sum(len(one.exit_codes) for one in several) == count, 15, "it did not stop")
+
+
+def test_a_restarted_redis_costs_no_worker(workers: Workers, runs: Runs, servers: Servers) -> None:
+    """Given a busy worker, when Redis ends and comes back, then the same process works on."""
+    worker = workers.shared()
+    several = [runs.submit({"steps": 40, "sleep_ms": 50}) for _ in range(6)]
+    for round in (1, 2):
+        runs.wait_event(several[0], "step_succeeded", count=3 * round)
+        embedded_redis.stop(servers.data_dir)
+        embedded_redis.start(servers.data_dir)
+    for run in several:
+        runs.wait(run, seconds=40)
+        runs.check(run)
+    assert worker.child is not None and worker.child.poll() is None, worker.output()[-3000:]
 
 
 def test_poison_is_isolated_and_set_aside(workers: Workers, runs: Runs, tmp_path: Path) -> None:
