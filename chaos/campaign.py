@@ -71,6 +71,7 @@ def run(plan: Plan, folder: Path, say: Callable[[str], None]) -> Report:
         db.close()
         report.figures |= {f"fault: {name}": count for name, count in sorted(struck.items())}
         report.add("it did not come to rest", [] if settled else [f"after {SETTLE_SECONDS} s"])
+        report.add("processes that ended by themselves", instance.ended_by_themselves())
         report.add("the instance did not stop in order", [] if instance.stop() else ["it had to be killed"])
         return report
     finally:

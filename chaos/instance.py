@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -98,6 +99,11 @@ class Instance:
             except ProcessLookupError:
                 return None
         return pid
+
+    def ended_by_themselves(self) -> list[str]:
+        """What `up` said of processes that ended with an error, without a signal: nothing here may do that."""
+        lines = (self.folder / "up.log").read_text(errors="replace").splitlines()
+        return [line for line in lines if re.search(r"(worker-\d+|isolated|web|beat) ended \(exit code [1-9]", line)]
 
     def worker_names(self) -> list[str]:
         return [f"worker-{number}" for number in range(1, self.workers + 1)]
