@@ -71,7 +71,9 @@ def _known(found: Found) -> Iterator[dict[str, Any]]:
     """Steps that have a row, as it stands; then the steps of open segments, which are newer."""
     final = found.run.status in FINAL
     for row in found.steps:
-        status = ("skipped" if final else "queued") if row.status == "retrying" else row.status
+        status = (
+            (_expected(found.run.status, "planned") if final else "queued") if row.status == "retrying" else row.status
+        )
         yield _step(row.key, row.node, status, row.attempt, row.started_at, row.finished_at)
     for segment in found.segments:
         for place in range(segment.pos, len(segment.keys)):
