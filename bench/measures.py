@@ -13,7 +13,7 @@ from bench.crew import Crew
 from bench.runs import Bare, Baton, alone, crowd, one, turn
 from bench.servers import Servers
 
-LONG_NODES, LONG_CHAINS = 512, 24
+LONG_NODES, LONG_CHAINS = 512, 32
 ALONE_CHAINS = 30
 PAYLOAD_BYTES, PAYLOAD_CHAINS = 1_000_000, 4
 STATISTICS_SECONDS = 11.0
@@ -103,7 +103,7 @@ def _commits(figures: Figures, stand: Stand, turns: Turns, chains: int) -> None:
 
 def _long(figures: Figures, stand: Stand, turns: Turns, chains: int) -> None:
     baton = next(each for each in turns if isinstance(each, Baton))
-    short, short_cpu = crowd(baton, LONG_NODES * LONG_CHAINS // 8 // 2, 8)
+    short, short_cpu = crowd(baton, LONG_NODES * LONG_CHAINS // 8 // 4, 8)
     long, long_cpu = crowd(baton, LONG_CHAINS, LONG_NODES)
     figures.add(
         long_8=short,

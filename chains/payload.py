@@ -33,10 +33,10 @@ def store(tenant_id: UUID, run_id: UUID, value: Any) -> Stored:
     """Put a value where it belongs: small ones into the row, large ones into the blob store, before the commit."""
     text = dump(value)
     raw = text.encode()
-    digest = hashlib.sha256(raw).hexdigest()
     if len(raw) <= settings().max_output_inline_bytes:
-        return Stored(text, None, digest)
-    return Stored(None, blobs.put(tenant_id, run_id, raw), digest)
+        return Stored(text, None, hashlib.sha256(raw).hexdigest())
+    ref = blobs.put(tenant_id, run_id, raw)
+    return Stored(None, ref, ref.rpartition("/")[2])  # a blob is named by its sum
 
 
 def load(text: str | None, ref: str | None) -> Any:
