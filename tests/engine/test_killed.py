@@ -28,6 +28,8 @@ IN_A_LINE = [
     "after_node",
     "after_commit",
 ]
+AROUND_THE_EFFECT = ["between_intent_and_effect", "between_effect_and_result"]
+AROUND_THE_SEND = ["before_send", "after_send"]
 AFTER_THE_LAST = ["after_publish", "before_send", "after_send", "in_final_transition"]
 
 
@@ -50,8 +52,12 @@ def killing(workers: Workers, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """Two immortal workers with a fault at every point."""
     workers.stop_all()
     flags = tmp_path_factory.mktemp("flags")
-    asked = {point: point for point in faults.POINTS} | {"before_claim": "1/5"}
-    told = ",".join(f"{point}@{step}=kill:{flags / point}" for point, step in asked.items())
+    asked = [(point, "1/5" if point == "before_claim" else point, point) for point in faults.POINTS]
+    asked += [(point, f"join_{point}", f"join_{point}") for point in AROUND_THE_SEND]
+    asked += [
+        (point, f"{answer}_{point}", f"{answer}_{point}") for point in AROUND_THE_EFFECT for answer in ("yes", "no")
+    ]
+    told = ",".join(f"{point}@{step}=kill:{flags / flag}" for point, step, flag in asked)
     two = [workers.start(immortal=True, BATON_FAULT_POINTS=told) for _ in range(2)]
     yield Killing(two, flags)
     workers.stop_all()
@@ -96,38 +102,28 @@ def test_while_branches_are_joined(killing: Killing, runs: Runs, effect_server: 
     assert runs.column(run, "output")["executed"][-1] == "gather"
 
 
-@pytest.mark.parametrize("point", ["before_send", "after_send"])
-def test_around_the_send_of_what_follows(
-    workers: Workers, runs: Runs, effect_server: EffectServer, tmp_path: Path, point: str
-) -> None:
+@pytest.mark.parametrize("point", AROUND_THE_SEND)
+def test_around_the_send_of_what_follows(killing: Killing, runs: Runs, effect_server: EffectServer, point: str) -> None:
     """Given a join that follows, when the worker dies around the send of its segment, then the sweep sends it."""
-    flag = tmp_path / point
-    workers.stop_all()
-    one = workers.start(immortal=True, BATON_FAULT_POINTS=f"{point}@struck=kill:{flag}")
-    run = runs.submit({"at": "struck"}, "killed_join")
+    run = runs.submit({"at": f"join_{point}"}, "killed_join")
     runs.wait(run, seconds=20)
-    assert flag.exists() and one.exit_codes == [-signal.SIGKILL]
-    assert runs.types(run).count("step_succeeded") == 3
-    assert [len(posts) for posts in effect_server.of_run(run).values()] == [1]
-    runs.check(run)
+    runs.until(lambda: killing.struck(f"join_{point}"), 5, "the fault did not strike")
+    verify(killing, runs, effect_server, run, f"join_{point}")
 
 
-@pytest.mark.parametrize("happened", [True, False])
-@pytest.mark.parametrize("point", ["between_intent_and_effect", "between_effect_and_result"])
+@pytest.mark.parametrize("answered", ["yes", "no"])
+@pytest.mark.parametrize("point", AROUND_THE_EFFECT)
 def test_an_at_most_once_effect_of_unknown_outcome(
-    workers: Workers, runs: Runs, effect_server: EffectServer, tmp_path: Path, point: str, happened: bool
+    killing: Killing, runs: Runs, effect_server: EffectServer, point: str, answered: str
 ) -> None:
     """Given an at-most-once effect, when its worker dies around it, then nobody repeats it: a person says what was."""
-    flag = tmp_path / point
-    workers.stop_all()
-    workers.start(immortal=True, BATON_FAULT_POINTS=f"{point}@struck=kill:{flag}")
-    run = runs.submit({"at": "struck", "kind": "at_most_once"}, "killed")
+    run = runs.submit({"at": f"{answered}_{point}", "kind": "at_most_once"}, "killed")
     runs.wait(run, "paused", seconds=20)
     sent = sum(len(posts) for posts in effect_server.of_run(run).values())
     assert sent == (1 if point == "between_effect_and_result" else 0)
-    answer(runs.tenant, run, {"happened": happened})
+    answer(runs.tenant, run, {"happened": answered == "yes"})
     runs.wait(run)
-    assert sum(len(posts) for posts in effect_server.of_run(run).values()) == sent + (not happened)
+    assert sum(len(posts) for posts in effect_server.of_run(run).values()) == sent + (answered == "no")
     runs.check(run)
 
 
