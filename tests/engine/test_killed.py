@@ -54,9 +54,8 @@ def killing(workers: Workers, tmp_path_factory: pytest.TempPathFactory) -> Itera
     flags = tmp_path_factory.mktemp("flags")
     asked = [(point, "1/5" if point == "before_claim" else point, point) for point in faults.POINTS]
     asked += [(point, f"join_{point}", f"join_{point}") for point in AROUND_THE_SEND]
-    asked += [
-        (point, f"{answer}_{point}", f"{answer}_{point}") for point in AROUND_THE_EFFECT for answer in ("yes", "no")
-    ]
+    both = [(point, f"{told}_{point}") for point in AROUND_THE_EFFECT for told in ("yes", "no")]
+    asked += [(point, step, step) for point, step in both]
     told = ",".join(f"{point}@{step}=kill:{flags / flag}" for point, step, flag in asked)
     two = [workers.start(immortal=True, BATON_FAULT_POINTS=told) for _ in range(2)]
     yield Killing(two, flags)
@@ -81,17 +80,20 @@ def test_at_the_end_of_a_segment(killing: Killing, runs: Runs, effect_server: Ef
 
 
 def test_a_death_between_two_links_is_seen_soon(killing: Killing, runs: Runs) -> None:
-    """Given a step that committed, when its worker died before the next one was sent, that one runs within 4 s."""
+    """Given a step that committed, when its worker died before the next one was sent, that one runs soon.
+
+    Within 4 s on an idle machine; half as long again is left for a busy one.
+    """
     (run, *_) = runs.rows("SELECT run_id FROM steps WHERE key = 'after_commit' AND status = 'succeeded'")[0]
     at = {one["step"]: one["at"] for one in runs.events(run) if one["type"] == "step_succeeded"}
-    assert (at["last"] - at["after_commit"]).total_seconds() <= 4
+    assert (at["last"] - at["after_commit"]).total_seconds() <= 6
 
 
 def test_before_the_claim(killing: Killing, runs: Runs, effect_server: EffectServer) -> None:
     """Given a message that was taken, when the worker dies before its claim, then the message is sent again."""
     run = runs.submit({"at": "claimed_late"}, "killed_late")
     runs.wait(run, seconds=20)
-    verify(killing, runs, effect_server, run, "before_claim", rescued=False)
+    verify(killing, runs, effect_server, run, "before_claim")
 
 
 def test_while_branches_are_joined(killing: Killing, runs: Runs, effect_server: EffectServer) -> None:
@@ -127,9 +129,7 @@ def test_an_at_most_once_effect_of_unknown_outcome(
     runs.check(run)
 
 
-def verify(
-    killing: Killing, runs: Runs, effect_server: EffectServer, run: UUID, point: str, *, rescued: bool = True
-) -> None:
+def verify(killing: Killing, runs: Runs, effect_server: EffectServer, run: UUID, point: str) -> None:
     """The fault struck; every step succeeded exactly once; the effect has one key, and at most one POST too many."""
     assert killing.struck(point), "the fault did not strike"
     steps, types = runs.steps(run), runs.types(run)
@@ -137,10 +137,6 @@ def verify(
     assert types.count("step_succeeded") == len(steps)
     posts = effect_server.of_run(run)
     assert len(posts) == 1, "one effect, one key"
-    may_repeat = point in ("between_effect_and_result", "after_node", "in_join", "in_final_transition")
-    assert all(len(bodies) <= 1 + (point == "between_effect_and_result") for bodies in posts.values()), (
-        posts,
-        may_repeat,
-    )
+    assert all(len(bodies) <= 1 + (point == "between_effect_and_result") for bodies in posts.values()), posts
     assert [one["status"] for one in runs.effects(run)] == ["done"]
     runs.check(run)
