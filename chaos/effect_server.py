@@ -21,7 +21,12 @@ class EffectServer:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"] or 0)) or b"{}")
+                length = int(self.headers["Content-Length"] or 0)
+                raw = self.rfile.read(length)
+                if len(raw) < length:  # its sender was killed while it spoke: half a request is none
+                    self.close_connection = True
+                    return
+                body = json.loads(raw or b"{}")
                 with outer._lock:
                     outer.bodies[self.headers["Idempotency-Key"]].append(body)
                 answer = b'{"ok": true}'
