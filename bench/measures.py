@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 import time
@@ -73,6 +74,7 @@ def _throughput(figures: Figures, stand: Stand, turns: Turns, chains: int) -> No
     figures.add(
         throughput_commit_ms=probes.commit_ms(stand.servers.owner_url),
         throughput_ratio=rates["baton"] / rates["bare"],
+        throughput_load=os.getloadavg()[0],
     )
 
 
@@ -84,6 +86,7 @@ def _alone(figures: Figures, stand: Stand, turns: Turns, chains: int) -> None:
         alone_bare=node["bare"],
         alone_baton=node["baton"],
         alone_commit_ms=commit,
+        alone_load=os.getloadavg()[0],
         alone_over=node["baton"] - node["bare"] - commit,
     )
 
