@@ -16,6 +16,9 @@ from settings import settings
 POINTS = (
     "before_claim",
     "after_claim",
+    "between_links",
+    "leader_before",
+    "leader_after",
     "in_node",
     "between_intent_and_effect",
     "between_effect_and_result",

@@ -74,6 +74,12 @@ class Settings(BaseModel):
     stop_grace_seconds: float = _field(10.0, "a stopped run waits so long for its running nodes", ge=0)
     drain_seconds: float = _field(20.0, "a stopping worker waits so long for its nodes, then gives leases back", ge=0)
     database_pool_size: int = _field(8, "connections of one process and role that are kept open", ge=1, le=500)
+    sticky_milliseconds: float = _field(
+        50.0,
+        "a worker runs quick steps of a segment itself for so long before the rest is a message again; 0: never",
+        ge=0,
+    )
+    group_commit: bool = _field(True, "threads of a worker commit together, in one statement")
     worker_threads: int = _field(8, "threads of one worker process", ge=1, le=256)
     task_events: bool = _field(True, "send Celery task events, which Flower shows")
     send_timeout_seconds: float = _field(2.0, "socket timeout of a send to the broker", gt=0)

@@ -166,6 +166,36 @@ def commit(db: Hot, lease: Lease, checkpoint: Checkpoint, *, alone: bool) -> Com
     return _committed(row)
 
 
+def commit_many(db: Hot, commits: Sequence[tuple[Lease, Checkpoint]]) -> list[Committed | None]:
+    """`commit` of several runs of one tenant in one statement, their answers in the same order."""
+    leases, written = [lease for lease, _ in commits], [checkpoint for _, checkpoint in commits]
+    events = [
+        (ordinal, number, *event)
+        for ordinal, checkpoint in enumerate(written, 1)
+        for number, event in enumerate(zip(*checkpoint.events, strict=True), 1)
+    ]
+    values = (
+        [lease.run_id for lease in leases],
+        [lease.segment for lease in leases],
+        [lease.pos for lease in leases],
+        [lease.token for lease in leases],
+        [lease.key for lease in leases],
+        [lease.node for lease in leases],
+        [lease.attempt for lease in leases],
+        [checkpoint.output for checkpoint in written],
+        [checkpoint.output_ref for checkpoint in written],
+        [checkpoint.sha256 for checkpoint in written],
+        [checkpoint.facts for checkpoint in written],
+        [checkpoint.started_at for checkpoint in written],
+        [len(checkpoint.events[0]) for checkpoint in written],
+        *(list(column) for column in zip(*events, strict=True)),
+    )
+    tenant = leases[0].tenant_id
+    rows = db.all_locked("lock_runs", [lease.run_id for lease in leases], "commit_many", *values, tenant=tenant)
+    answers = {row[0]: _committed(row[1:]) for row in rows}
+    return [answers.get(ordinal) for ordinal in range(1, len(leases) + 1)]
+
+
 def was_committed(db: Hot, lease: Lease) -> Committed | None:
     """The commit of this very execution, if it happened although its answer was lost."""
     return _committed(db.one("was_committed", lease.run_id, lease.key, lease.attempt, tenant=lease.tenant_id))

@@ -125,6 +125,14 @@ class Hot:
             raise
         self._cursor.execute("COMMIT")
 
+    def all_locked(self, lock: str, locked: Any, name: str, *values: Any, tenant: UUID) -> list[Row]:
+        """`all` right after a statement that takes locks, as one synced transaction in one round trip."""
+        self._prepare(lock)
+        self._prepare(name)
+        said = f"{_preamble(tenant, True)}EXECUTE {lock}(%s); {_execute(name, len(values))}"
+        self._cursor.execute(said, (locked, *values))
+        return self._cursor.fetchall()
+
     def one_locked(self, name: str, *values: Any, tenant: UUID, run_id: UUID) -> Row | None:
         """`one` right after the run's lock, as one synced transaction in one round trip.
 

@@ -10,6 +10,7 @@ from agents.registry import nodes
 from chains.catalog import missing_nodes
 from node import Node
 from tasks.events import BatchedEvents
+from tasks.hop import NodeTask
 from tasks.run_node import StepFailed, run_node
 
 
@@ -20,7 +21,7 @@ class MissingNodes(SystemExit):
 def register(app: Celery, node: Node) -> None:
     """Make the node a task. A failed step is written already; `throws` keeps its trace out of Celery's log."""
 
-    @app.task(name=node.name, bind=True, throws=(StepFailed,), ignore_result=True)
+    @app.task(base=NodeTask, name=node.name, bind=True, throws=(StepFailed,), ignore_result=True)
     def execute(self: Any, **kwargs: Any) -> None:
         run_node(self.request, node, kwargs)
 

@@ -30,13 +30,13 @@ from chains.decide import Event
 from chains.lose import DRAINED
 from chains.message import ForgedMessage, Message, read
 from chains.plan import PlannedStep, find
-from chains.send import pass_on
 from errors import UnknownChain, UnknownVersion
 from node import Final, Json, Node
-from storage import broker, checkpoints
+from settings import settings
+from storage import broker, checkpoints, group_commit
 from storage.checkpoints import Checkpoint, Committed, Lease
-from storage.postgres import Hot, Unavailable, hot
-from tasks import settle, worker
+from storage.postgres import Unavailable, hot
+from tasks import hop, settle, worker
 from tasks.context import RunContext, State, open_context
 from tasks.settle import StorageAway
 
@@ -44,7 +44,7 @@ log = structlog.get_logger()
 
 CLAIM_PATIENCE_SECONDS = 5.0
 T = TypeVar("T")
-Hop = Callable[[], None]
+Follow = Callable[..., None]
 
 
 class StepFailed(Exception):
@@ -79,8 +79,8 @@ def run_node(request: Any, node: Node, kwargs: dict[str, Any]) -> None:
         node.name, traceparent=lease.traceparent, run_id=str(lease.run_id), step=lease.key, attempt=lease.attempt
     ):
         here = (lease.tenant_id, lease.run_id, lease.segment)
-        hop = partial(pass_on, tail, here, request.id) if tail and not lease.last else None
-        if not _execute(lease, node, hop):
+        follow = partial(hop.go_on, tail, here, request.id) if tail and not lease.last else None
+        if not _execute(lease, node, follow):
             raise StepFailed(lease.key)
 
 
@@ -90,8 +90,8 @@ def _claim(message: Message, node: Node) -> Lease | None:
     return checkpoints.claim(*where, token, me.id, node.timeout_seconds, node.reads)
 
 
-def _execute(lease: Lease, node: Node, hop: Hop | None) -> bool:
-    """From the claim to what follows the commit; True if the step succeeded and its run goes on."""
+def _execute(lease: Lease, node: Node, follow: Follow | None) -> bool:
+    """From the claim to what follows the commit; True if the step succeeded."""
     me, ctx = worker.this(), open_context(lease, node.name)
     me.running[lease.token] = ctx
     try:
@@ -109,7 +109,7 @@ def _execute(lease: Lease, node: Node, hop: Hop | None) -> bool:
             return False
         faults.point("after_node", lease.key)
         try:
-            return _finish(lease, ctx, thought, hop)
+            return _finish(lease, ctx, thought, follow)
         except Exception:  # a bug of ours must not hold the lease until its deadline
             log.exception("commit_failed", run=str(lease.run_id), step=lease.key)
             settle.give_back(lease, "engine_error")
@@ -153,11 +153,12 @@ def _tell_start(lease: Lease) -> None:
         broker.publish(lease.tenant_id, lease.run_id, {"events": shown(lease.run_id, [event], *told)})
 
 
-def _finish(lease: Lease, ctx: RunContext, thought: Thought, hop: Hop | None) -> bool:
-    """Commit and go on; True if the run goes on. The next link is sent first: viewers are told while it travels."""
+def _finish(lease: Lease, ctx: RunContext, thought: Thought, follow: Follow | None) -> bool:
+    """Commit and go on; False: fenced. The next link goes first: viewers are told while it travels."""
     seconds = time.monotonic() - thought.began
     data = {"attempt": lease.attempt, "duration_ms": round(seconds * 1000, 3)}
-    events = [*ctx.events, Event("step_succeeded", lease.key, lease.node, data), *_next_start(lease)]
+    rides = _rides(lease)
+    events = [*ctx.events, Event("step_succeeded", lease.key, lease.node, data), *(_next_start(lease) if rides else [])]
     checkpoint = Checkpoint(
         thought.output.text,
         thought.output.ref,
@@ -179,20 +180,25 @@ def _finish(lease: Lease, ctx: RunContext, thought: Thought, hop: Hop | None) ->
     committed, outcome = done
     metrics.STEP_SECONDS.labels(node=lease.node, status="succeeded").observe(seconds)
     faults.point("after_commit", lease.key)
-    if hop is not None and committed.stop is None:
-        hop()
+    if follow is not None and committed.stop is None:
+        follow(quick=rides)
     outcome.events = shown(lease.run_id, events, committed.seq, committed.at) + outcome.events
     _go_on(lease, committed, outcome)
-    return committed.stop is None
+    return True
 
 
 def _next_start(lease: Lease) -> list[Event]:
-    """The start of the segment's next step, if that one is quick: told now, it needs no write of its own."""
+    """The start of the segment's next step, a quick one: told now, it needs no write of its own."""
+    return [Event("step_started", lease.keys[lease.pos + 1], lease.nodes[lease.pos + 1], {"attempt": 1})]
+
+
+def _rides(lease: Lease) -> bool:
+    """Whether the segment goes on after this step, with one that is declared quick."""
     if lease.last:
-        return []
-    key, node = lease.keys[lease.pos + 1], lease.nodes[lease.pos + 1]
-    following = find(catalog.definition(lease.chain, lease.version, lease.input_facts), key)
-    return [Event("step_started", key, node, {"attempt": 1})] if following and following.quick else []
+        return False
+    body = catalog.definition(lease.chain, lease.version, lease.input_facts)
+    following = find(body, lease.keys[lease.pos + 1])
+    return following is not None and following.quick
 
 
 def _commit(lease: Lease, checkpoint: Checkpoint) -> tuple[Committed, Outcome] | None:
@@ -204,22 +210,27 @@ def _commit(lease: Lease, checkpoint: Checkpoint) -> tuple[Committed, Outcome] |
 
     def attempt() -> tuple[Committed, Outcome] | None:
         nonlocal asked_before
-        with hot() as db:
-            if asked_before and (before := checkpoints.was_committed(db, lease)):
-                return before, Outcome(lease.tenant_id, lease.run_id)
-            asked_before = True
-            return _commit_last(db, lease, checkpoint) if lease.last else _commit_inner(db, lease, checkpoint)
+        if asked_before:
+            with hot() as db:
+                if before := checkpoints.was_committed(db, lease):
+                    return before, Outcome(lease.tenant_id, lease.run_id)
+        asked_before = True
+        return _commit_last(lease, checkpoint) if lease.last else _commit_inner(lease, checkpoint)
 
     return _patiently(attempt, lease.seconds)
 
 
-def _commit_inner(db: Hot, lease: Lease, checkpoint: Checkpoint) -> tuple[Committed, Outcome] | None:
-    committed = checkpoints.commit(db, lease, checkpoint, alone=True)
+def _commit_inner(lease: Lease, checkpoint: Checkpoint) -> tuple[Committed, Outcome] | None:
+    if settings().group_commit:
+        committed = group_commit.commit(lease, checkpoint)
+    else:
+        with hot() as db:
+            committed = checkpoints.commit(db, lease, checkpoint, alone=True)
     return (committed, Outcome(lease.tenant_id, lease.run_id)) if committed else None
 
 
-def _commit_last(db: Hot, lease: Lease, checkpoint: Checkpoint) -> tuple[Committed, Outcome] | None:
-    with db.transaction(lease.tenant_id, lease.run_id):
+def _commit_last(lease: Lease, checkpoint: Checkpoint) -> tuple[Committed, Outcome] | None:
+    with hot() as db, db.transaction(lease.tenant_id, lease.run_id):
         committed = checkpoints.commit(db, lease, checkpoint, alone=False)
         if committed is None:
             return None
@@ -231,11 +242,7 @@ def _commit_last(db: Hot, lease: Lease, checkpoint: Checkpoint) -> tuple[Committ
 
 
 def _go_on(lease: Lease, committed: Committed, outcome: Outcome) -> None:
-    """Tell the viewers, send the segments that follow; carry a stop through once this step is out of its way.
-
-    Sticky hops belong in place of `hop`: the segment's next link, run at once in this worker. Group commit belongs in
-    `_commit`.
-    """
+    """Tell the viewers, send the segments that follow; carry a stop through once this step is out of its way."""
     outcome.step = lease.key
     deliver(outcome)
     if committed.stop is not None and outcome.status is None:

@@ -80,6 +80,46 @@ WITH seg AS (
 )
 SELECT done, seq, stop, open, now() FROM run
 
+-- name: lock_runs(uuid[])
+-- Before `commit_many`, in the order of their ids, so that two groups never wait for each other.
+SELECT 1 FROM runs WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE
+
+-- name: commit_many(uuid[], int[], int[], uuid[], text[], text[], int[], text[], text[], text[], text[], timestamptz[], int[], int[], int[], text[], text[], text[], text[])
+-- The same as `commit` for several runs at once: arrays of what `commit` takes, the number of events of each, and the
+-- events of all of them as (commit, number within it, type, step, node, data). A commit that is missing in the answer is fenced.
+WITH given AS (
+    SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) WITH ORDINALITY
+        AS g(run_id, no, pos, token, key, node, attempt, output, output_ref, sha256, facts, started_at, events, ord)
+), seg AS (
+    UPDATE segments s
+    SET pos = s.pos + 1, attempt = 1, token = NULL, worker = NULL, claimed_at = NULL, deadline_at = NULL,
+        open = s.pos + 1 < cardinality(s.keys), sent_at = now(), sends = 1
+    FROM given g
+    WHERE s.run_id = g.run_id AND s.no = g.no AND s.pos = g.pos AND s.token = g.token AND s.open
+    RETURNING g.ord, s.open
+), run AS (
+    UPDATE runs r SET done = r.done + 1, seq = r.seq + g.events
+    FROM seg JOIN given g USING (ord)
+    WHERE r.id = g.run_id
+    RETURNING g.ord, r.tenant_id, r.done, r.seq, r.stop, seg.open
+), step AS (
+    INSERT INTO steps AS st (run_id, key, tenant_id, node, segment, attempt, status, version, output, output_ref,
+                             sha256, facts, started_at, finished_at)
+    SELECT g.run_id, g.key, run.tenant_id, g.node, g.no, g.attempt, 'succeeded', run.done, g.output::json, g.output_ref,
+           g.sha256, g.facts::json, g.started_at, now()
+    FROM run JOIN given g USING (ord)
+    ON CONFLICT (run_id, key) DO UPDATE
+    SET status = 'succeeded', attempt = excluded.attempt, segment = excluded.segment, version = excluded.version,
+        output = excluded.output, output_ref = excluded.output_ref, sha256 = excluded.sha256, facts = excluded.facts,
+        error = NULL, pause = NULL, due_at = NULL, started_at = excluded.started_at, finished_at = excluded.finished_at
+), event AS (
+    INSERT INTO events (run_id, seq, tenant_id, type, step, node, at, data)
+    SELECT g.run_id, run.seq - g.events + e.no, run.tenant_id, e.type, e.step, e.node, now(), e.data::json
+    FROM unnest($14, $15, $16, $17, $18, $19) AS e(ord, no, type, step, node, data)
+    JOIN run ON run.ord = e.ord JOIN given g ON g.ord = e.ord
+)
+SELECT ord, done, seq, stop, open, now() FROM run
+
 -- name: was_committed(uuid, text, int)
 -- Did this execution commit although its answer was lost?
 SELECT r.done, r.seq, r.stop, s.open, now()

@@ -276,14 +276,20 @@ BRANCH_FAILS = Chain(
 KILLED = Chain(
     "killed",
     "1",
-    build=lambda facts: sequence(step("t.note", "first"), step("t.effect", facts["at"]), step("t.note", "last")),
+    build=lambda facts: sequence(
+        step("t.note", "first", quick=True),
+        step("t.effect", facts["at"], quick=True),
+        step("t.note", "last", quick=True),
+    ),
     input_facts=("at",),
     output=executed,
 )
 KILLED_LATE = Chain(
     "killed_late",
     "1",
-    build=lambda facts: sequence(*(step("t.note", f"s{no}") for no in range(1, 6)), step("t.effect", facts["at"])),
+    build=lambda facts: sequence(
+        *(step("t.note", f"s{no}", quick=True) for no in range(1, 6)), step("t.effect", facts["at"], quick=True)
+    ),
     input_facts=("at",),
     output=executed,
 )
