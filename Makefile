@@ -31,6 +31,7 @@ lint: install-dev  ## ruff, mypy, import contracts
 	@.venv/bin/lint-imports
 
 chaos: install-dev  ## long fault runs; ARGS="--runs 10000 --seed 1"
+	@$(PYTHON) -m pytest -m chaos tests
 	@$(PYTHON) -m chaos $(ARGS)
 
 bench: install-dev  ## ratios against bare Celery, written to docs/benchmarks.md
