@@ -11,7 +11,7 @@ from psycopg2.extensions import connection as Connection
 from storage.statements import statement
 from tests.storage.conftest import rows
 
-HOT = ("lock_run", "claim", "start", "commit", "close_step", "situation", "intend_effect", "still_mine")
+HOT = ("lock_run", "claim", "start", "commit", "close_step", "situation", "intend_effect")
 PARTIAL = re.compile(r"using (\w+)")
 
 
