@@ -6,10 +6,10 @@ import json
 from typing import Any
 from uuid import UUID
 
-from chains import catalog, payload
+from chains import catalog
 from chains.advance import Outcome, deliver_later, move, record
 from chains.decide import Event
-from chains.submit import new_trace
+from chains.submit import SubmitRequest, insert
 from errors import InvalidInput, NotFound
 from storage import blobs
 from storage.postgres import Hot, hot
@@ -39,32 +39,9 @@ def fork(tenant_id: UUID, run_id: UUID, after_step: str, new_input: Json = None)
     kept = rows[: keys.index(after_step) + 1]
     forked = uuid7()
     refs = [(key, blobs.copy_to_run(ref, tenant_id, forked)) for key, ref in kept if ref]
-    trace_id, traceparent = new_trace(traceparent)
+    request = SubmitRequest(chain.name, None, agent_id=agent_id, user_id=user_id, traceparent=traceparent)
     with hot() as db, db.transaction(tenant_id, forked):
-        values = (
-            chain.name,
-            chain.version,
-            None,
-            "reject",
-            agent_id,
-            user_id,
-            trace_id,
-            None,
-            None,
-            0,
-            None,
-            traceparent,
-        )
-        db.one(
-            "insert_run",
-            forked,
-            tenant_id,
-            *values,
-            payload.dump(accepted.input),
-            payload.dump(accepted.facts),
-            run_id,
-            after_step,
-        )
+        insert(db, tenant_id, forked, request, chain, accepted, forked=(run_id, after_step))
         outcome = _keep_checkpoints(db, tenant_id, run_id, forked, [row[0] for row in kept], refs)
         moved = move(db, tenant_id, forked)
     moved.events = outcome.events + moved.events

@@ -8,14 +8,15 @@ import metrics
 from chains.advance import Outcome, deliver, move, record
 from chains.decide import POISON_AFTER_LOSSES, Event
 from storage import situation
-from storage.postgres import hot
+from storage.postgres import Hot, hot
 from storage.segments import Held
+from storage.situation import OpenSegment
 
 DRAINED = "drained"
 
 
-def lose(held: Held, *, tell: bool = True) -> bool:
-    """Take back one lease. False: it was given back or committed meanwhile. tell: send what follows at once.
+def lose(held: Held) -> bool:
+    """Take back one lease. False: it was given back or committed meanwhile.
 
     A drained lease (its worker is being stopped) is no loss; after the third loss the step is set aside as poison.
     """
@@ -30,25 +31,7 @@ def lose(held: Held, *, tell: bool = True) -> bool:
         losses = lost + next((one.losses for one in now.unfinished if one.key == key), 0)
         poison = losses >= POISON_AFTER_LOSSES and bool(lost)
         error = _error(key, held.reason, poison, losses)
-        status = "failed" if poison else "retrying"
-        closing = (
-            held.run_id,
-            held.no,
-            held.token,
-            key,
-            node,
-            attempt,
-            status,
-            0,
-            lost,
-            json.dumps(error),
-            None,
-            None,
-            None,
-        )
-        db.one("close_step", *closing)
-        if poison:
-            db.do("stop_run", held.run_id, "failed", json.dumps(error))
+        _close(db, held, mine[0], lost, error, poison)
         told = {"attempt": attempt, "reason": held.reason, "losses": losses}
         event = (
             Event("step_failed", key, node, {**told, "error": error})
@@ -61,9 +44,17 @@ def lose(held: Held, *, tell: bool = True) -> bool:
     if not obeyed:
         _count(node, held.reason, poison)
     moved.events = outcome.events + moved.events
-    if tell:
-        deliver(moved)
+    deliver(moved)
     return True
+
+
+def _close(db: Hot, held: Held, segment: OpenSegment, lost: int, error: dict[str, str], poison: bool) -> None:
+    """End the execution that held the lease; a poisonous step stops its run."""
+    execution = (held.run_id, held.no, held.token, segment.keys[0], segment.nodes[0], segment.attempt)
+    status, text = "failed" if poison else "retrying", json.dumps(error)
+    db.one("close_step", *execution, status, 0, lost, text, None, None, None)
+    if poison:
+        db.do("stop_run", held.run_id, "failed", text)
 
 
 def _error(key: str, reason: str, poison: bool, losses: int) -> dict[str, str]:

@@ -62,7 +62,7 @@ def submit(tenant_id: UUID, request: SubmitRequest) -> Submitted:
     busy: list[UUID] = []
     try:
         with hot() as db, db.transaction(tenant_id, run_id):
-            if not _insert(db, tenant_id, run_id, request, chain, accepted, digest):
+            if not insert(db, tenant_id, run_id, request, chain, accepted, digest):
                 raise _KeyTaken
             outcome = Outcome(tenant_id, run_id)
             record(
@@ -107,9 +107,20 @@ def new_trace(traceparent: str | None) -> tuple[str, str]:
     return trace_id, f"00-{trace_id}-{secrets.token_hex(8)}-01"
 
 
-def _insert(
-    db: Hot, tenant_id: UUID, run_id: UUID, request: SubmitRequest, chain: Chain, accepted: Accepted, digest: bytes
+def insert(
+    db: Hot,
+    tenant_id: UUID,
+    run_id: UUID,
+    request: SubmitRequest,
+    chain: Chain,
+    accepted: Accepted,
+    digest: bytes | None = None,
+    forked: tuple[UUID, str] | None = None,
 ) -> bool:
+    """Write the run's row inside the caller's transaction; False: its idempotency key was used before.
+
+    forked: (parent run, step) of a fork. Raises InvalidInput where the input's declared facts are too large.
+    """
     facts = payload.dump(accepted.facts)
     if len(facts.encode()) > payload.MAX_FACTS_BYTES:
         message = f"the fields {', '.join(accepted.facts)} together are larger than {payload.MAX_FACTS_BYTES} bytes"
@@ -133,8 +144,7 @@ def _insert(
         traceparent,
         payload.dump(accepted.input),
         facts,
-        None,
-        None,
+        *(forked or (None, None)),
     )
     return row is not None
 

@@ -104,7 +104,8 @@ def test_the_body_must_be_json(client: Client) -> None:
 
 def test_a_body_that_is_too_large_is_refused(client: Client) -> None:
     data = b'{"chain":"probe","input":{"x":"' + b"a" * 9_000_000 + b'"}}'
-    problem(client.raw("POST", RUNS, data=data, content_type="application/json"), 413)
+    answer = client.raw("POST", RUNS, data=data, content_type="application/json")
+    assert problem(answer, 413)["status"] == 413
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,10 @@ def test_databases_of_one_server_may_migrate_at_once(fresh_database: Callable[[s
     migrate_at_once(
         [(database.owner_url, *(f"{url}/{database.name}" for url in shared)) for database in (first, second)]
     )
+    # When both migrate in the same moment, Then both stand at the newest version
+    for database in (first, second):
+        with connect_to(database.owner_url) as owner:
+            assert rows(owner, "SELECT version_num FROM alembic_version") == [("0001",)]
 
 
 def migrate_at_once(calls: list[tuple[str, ...]]) -> None:
