@@ -2,7 +2,8 @@
 
 Runs with the system's Python and its standard library alone. Packages are fetched by uv (itself installed from a hashed
 pin), or by pip where uv has no wheel or fails. Skipped when the lock files did not change since the last time.
-`python3 operate/install.py [--dev] [--lock]`: with what tests need; or make the lock files anew from the *.in files.
+`python3 operate/install.py [--dev] [--peers] [--lock]`: with what tests need; or .venv-peers, an environment of their
+own for those that the benchmark compares with; or make the lock files anew from the *.in files.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
+PEERS_VENV = ROOT / ".venv-peers"
 PYTHON = VENV / "bin" / "python"
 RUNTIME = ("requirements.lock", "requirements-nodeps.lock")
 DEV = ("requirements-dev.lock",)
+PEERS = ("bench/peers/requirements.lock",)
 LOCK_OPTIONS = ("--universal", "--python-version", "3.11", "--generate-hashes", "--no-emit-index-url", "--no-annotate",
                 "--no-header", "--quiet")  # fmt: skip
 # what a machine's pip was told about where packages come from, and uv's names for the same
@@ -42,41 +46,49 @@ def main(args: list[str]) -> int:
     os.chdir(ROOT)  # relative paths from here on: the folder's own name may have spaces
     if "--lock" in args:
         return make_locks()
-    wanted = [*RUNTIME, *(DEV if "--dev" in args else ())]
-    missing = [name for name in wanted if not _stamp(name).exists() or _stamp(name).read_text() != _digest(name)]
+    if "--peers" in args:
+        return 0 if install(PEERS, PEERS_VENV) else 1
+    return 0 if install((*RUNTIME, *(DEV if "--dev" in args else ())), VENV) else 1
+
+
+def install(locks: Sequence[str], venv: Path) -> bool:
+    """Bring an environment to what these lock files say; False where that cannot be done."""
+    stamps = {name: venv / f".installed-{Path(name).name}" for name in locks}
+    missing = [name for name, stamp in stamps.items() if not stamp.exists() or stamp.read_text() != _digest(name)]
     if not missing:
-        return 0
+        return True
     begun = time.monotonic()
-    print(f"installing {', '.join(missing)} into .venv ...", flush=True)
-    make_environment()
-    if not (install_with_uv(missing) or install_with_pip(missing)):
+    print(f"installing {', '.join(missing)} into {venv.name} ...", flush=True)
+    make_environment(venv)
+    if not (install_with_uv(missing, venv) or install_with_pip(missing, venv)):
         print("the packages could not be installed", file=sys.stderr)
-        return 1
+        return False
     for name in missing:
-        _stamp(name).write_text(_digest(name))
+        stamps[name].write_text(_digest(name))
     print(f"installed in {time.monotonic() - begun:.0f} s", flush=True)
-    return 0
+    return True
 
 
-def make_environment() -> None:
-    """Make .venv, unless a working one is there."""
-    if not PYTHON.exists() or subprocess.run([str(PYTHON), "-m", "pip", "--version"], capture_output=True).returncode:
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
+def make_environment(venv: Path = VENV) -> None:
+    """Make an environment, unless a working one is there."""
+    python = _python(venv)
+    if not Path(python).exists() or subprocess.run([python, "-m", "pip", "--version"], capture_output=True).returncode:
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], check=True)
 
 
-def install_with_uv(locks: list[str]) -> bool:
+def install_with_uv(locks: list[str], venv: Path) -> bool:
     """Quick: seconds where the packages are near. False where uv is not to be had here or fails."""
     if not get_uv():
         return False
-    command = [str(PYTHON), "-m", "uv", "pip", "install", "--quiet", "--python", str(PYTHON), "--no-deps",
+    command = [str(PYTHON), "-m", "uv", "pip", "install", "--quiet", "--python", _python(venv), "--no-deps",
                "--require-hashes", "--compile-bytecode"]  # fmt: skip
     return _run([*command, *_files(locks)], uv_environment())
 
 
-def install_with_pip(locks: list[str]) -> bool:
+def install_with_pip(locks: list[str], venv: Path) -> bool:
     """Slower, and there wherever Python is."""
     print("uv did not do it: installing with pip, which takes longer", flush=True)
-    command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
+    command = [_python(venv), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
                "--require-hashes"]  # fmt: skip
     return _run([*command, *_files(locks)])
 
@@ -107,8 +119,9 @@ def make_locks() -> int:
     if not get_uv():
         return 1
     environment = uv_environment()
-    for name, more in (("", []), ("-nodeps", ["--no-deps"]), ("-dev", []), ("-uv", [])):
-        files = [f"requirements{name}.in", "-o", f"requirements{name}.lock"]
+    for name in (*RUNTIME, *DEV, "requirements-uv.lock", *PEERS):
+        more = ["--no-deps"] if "-nodeps" in name else []
+        files = [name.replace(".lock", ".in"), "-o", name]
         if not _run([str(PYTHON), "-m", "uv", "pip", "compile", *LOCK_OPTIONS, *more, *files], environment):
             return 1
     return 0
@@ -126,8 +139,8 @@ def _digest(name: str) -> str:
     return hashlib.sha256((ROOT / name).read_bytes()).hexdigest()
 
 
-def _stamp(name: str) -> Path:
-    return VENV / f".installed-{name}"
+def _python(venv: Path) -> str:
+    return str(venv / "bin" / "python")
 
 
 if __name__ == "__main__":
