@@ -13,6 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = ("app", "tasks", "chains", "storage", "gateway", "agents", "operate")
 OTHERS = ("bench", "chaos", "tests", "docs")
+PEERS = "bench/peers"  # in an environment of their own, with requirements of their own
 RUNS = ("requirements.in", "requirements-nodeps.in")
 
 
@@ -30,6 +31,7 @@ def imports_in(file: Path) -> Iterator[str]:
 def third_party(*folders: str) -> dict[str, Path]:
     """Names that come from packages, each with a file that imports it; the files at the top belong to them."""
     files = [*ROOT.glob("*.py"), *(file for folder in folders for file in (ROOT / folder).rglob("*.py"))]
+    files = [file for file in files if PEERS in folders or ROOT / PEERS not in file.parents]
     ours = {path.stem for path in ROOT.glob("*.py")} | {path.name for path in ROOT.iterdir() if path.is_dir()}
     ours |= {file.stem for file in (ROOT / "docs").glob("*.py")}
     found = {name: file for file in files for name in imports_in(file)}
@@ -62,6 +64,12 @@ def test_what_tests_import_is_named() -> None:
     asked = named(*(file.name for file in ROOT.glob("requirements*.in")))
     missing = {name: file for name, file in third_party(*OTHERS).items() if not packages().get(name, set()) & asked}
     assert not missing
+
+
+def test_what_the_peers_import_is_named() -> None:
+    brought = {plain(name) for name in third_party(PEERS)} - {plain(name) for name in third_party()}
+    assert brought
+    assert brought <= named(f"{PEERS}/requirements.in")
 
 
 def test_what_is_named_is_imported_or_has_a_reason() -> None:
