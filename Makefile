@@ -34,7 +34,7 @@ chaos: install-dev  ## long fault runs; ARGS="--runs 10000 --seed 1"
 	@$(PYTHON) -m pytest -m chaos tests
 	@$(PYTHON) -m chaos $(ARGS)
 
-bench: install-dev  ## ratios against bare Celery, written to docs/benchmarks.md
+bench: install-dev  ## ratios against bare Celery and others, written to docs/benchmarks.md with a chart
 	@$(PYTHON) -m bench $(ARGS)
 
 lock: install  ## make the lock files anew from the *.in files

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+
+from bench.asking import ROOT, hear, tell
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
@@ -16,17 +18,32 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 class Crew:
     """Worker processes of one contestant, and the servers whose CPU time counts as theirs."""
 
-    def __init__(self, name: str, argv: Sequence[str], processes: int, servers: Sequence[int], folder: Path) -> None:
+    def __init__(self, name: str, servers: Sequence[int]) -> None:
         self.name = name
         self.servers = tuple(servers)
-        self.workers = []
-        for number in range(1, processes + 1):
-            log = (folder / f"{name}-{number}.log").open("wb")
-            command = [sys.executable, "-m", "celery", *argv, "-n", f"{name}-{number}@%h"]
-            self.workers.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+        self.workers: list[subprocess.Popen[str]] = []
+
+    def start(self, commands: Sequence[Sequence[str]], folder: Path, *, asked: bool = False) -> None:
+        """Start the workers, with their logs in `folder`.
+
+        asked: they are told what to do in JSON lines, and each is started when the one before it has made its tables.
+        """
+        for number, command in enumerate(commands, 1):
+            log = (folder / f"{self.name}-{number}.log").open("w")
+            ears, mouth = (subprocess.PIPE, subprocess.PIPE) if asked else (subprocess.DEVNULL, log)
+            worker = subprocess.Popen(command, cwd=ROOT, stdin=ears, stdout=mouth, stderr=log, text=True)
+            self.workers.append(worker)
+            if asked:
+                hear(worker)  # "ready"
+
+    def ask(self, questions: Sequence[object]) -> list[Any]:
+        """Put one question to each worker, all at the same time; their answers."""
+        for worker, question in zip(self.workers, questions, strict=True):
+            tell(worker, question)
+        return [hear(worker) for worker in self.workers]
 
     def pause(self) -> None:
-        """Freeze the workers: an idle contestant must not take time from the other."""
+        """Freeze the workers: an idle contestant must not take time from the others."""
         for worker in self.workers:
             worker.send_signal(signal.SIGSTOP)
 
@@ -56,21 +73,6 @@ class Crew:
             worker.kill()
         for worker in self.workers:
             worker.wait(10)
-
-
-def bare_argv(threads: int, task_events: bool, log_level: str) -> list[str]:
-    """How the bare workers are started."""
-    events = ["-E"] if task_events else []
-    return ["-A", "bench.bare", "worker", *_common(threads), "-Q", "bare", "--loglevel", log_level, *events]
-
-
-def baton_argv(threads: int) -> list[str]:
-    """How Baton's workers are started, as in the Procfile; events and log level come from its settings."""
-    return ["-A", "tasks", "worker", *_common(threads), "-Q", "agents,tools,maintenance"]
-
-
-def _common(threads: int) -> list[str]:
-    return ["--pool", "threads", "--concurrency", str(threads), "--without-gossip", "--without-mingle"]
 
 
 def wait_until(done: Callable[[], bool], what: str, seconds: float = 120.0, pause: float = 0.2) -> None:

@@ -1,4 +1,4 @@
-"""What the machine itself costs at this moment: a synced commit, a megabyte; and what Postgres wrote to disk.
+"""What the machine itself costs at this moment: a synced commit, a megabyte.
 
 Durable figures mean nothing without the first: on shared disks a commit takes 0.1 ms now and 4 ms a minute later.
 """
@@ -50,19 +50,3 @@ def bytes_ms(folder: Path, size: int) -> float:
         taken.append(time.perf_counter() - began)
         (folder / f"bytes-{number}").unlink()
     return statistics.median(taken) * 1000
-
-
-def wal_syncs(owner_url: str) -> int:
-    """How often server processes of clients synced the log to disk so far (each synced commit of a lone client: once).
-
-    Idle connections report their counts after 10 s at the latest: wait so long before and after what is counted.
-    """
-    connection = psycopg2.connect(owner_url)
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT coalesce(sum(fsyncs), 0) FROM pg_stat_io WHERE object = 'wal' AND backend_type = 'client backend'"
-        )
-        row = cursor.fetchone()
-    connection.close()
-    return int(row[0]) if row else 0

@@ -1,4 +1,4 @@
-"""Servers of the benchmark's own, in a folder of its own: one Postgres with fsync on, one Redis for each contestant.
+"""Servers of the benchmark's own, in a folder of its own: one Postgres with fsync on, two Redis.
 
 `start` also sets this process's environment, so that Baton's settings name these servers. Import nothing of Baton that
 reads settings before it ran.
@@ -6,9 +6,13 @@ reads settings before it ran.
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg2
 
 from storage.embedded import postgres, redis
 
@@ -50,6 +54,19 @@ def start(folder: Path, *, task_events: bool, log_level: str) -> Servers:
     return Servers(
         folder, database.owner_url, database.keeper_url, ours.url, theirs.url, database.pid, ours.pid, theirs.pid
     )
+
+
+def database_of(servers: Servers, peer: str) -> str:
+    """Make a peer's database, on the same server; its URL."""
+    owner = urlsplit(servers.owner_url)
+    passwords = json.loads((servers.folder / "postgres" / "server.json").read_text())["passwords"]
+    superuser = f"{postgres.SUPERUSER}:{passwords[postgres.SUPERUSER]}"
+    connection = psycopg2.connect(f"postgresql://{superuser}@{owner.hostname}:{owner.port}/postgres")
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE bench_{peer} OWNER {owner.username}")
+    connection.close()
+    return owner._replace(path=f"/bench_{peer}").geturl()
 
 
 def stop(servers: Servers) -> None:

@@ -7,24 +7,19 @@ connections while their runs go on: what a viewer did not get exactly once and i
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import threading
 import time
-import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from bench.crew import wait_until
-from storage.embedded.processes import free_port
+from bench.asking import helper
+from bench.figures import spread
+from bench.stand import Stand
+from bench.web import web
 
-ROOT = Path(__file__).resolve().parent.parent
 SOCKETS, RECONNECTS = 1000, 50
 EVENTS_A_SECOND = 100.0
 STEADY_SECONDS, RECONNECTING_SECONDS = 15.0, 8.0
@@ -33,21 +28,21 @@ ARRIVAL_SECONDS = 10.0
 Told = dict[tuple[str, int], float]
 
 
-def measure(folder: Path) -> dict[str, float]:
-    """The figures of one round. folder: for the web process's log."""
+def streams(stand: Stand, number: int) -> dict[str, float]:
+    """How late events come to live viewers, and whether."""
     from storage import tenants
 
     tenant = tenants.ensure_default_tenant()
     key = tenants.create_api_key(tenant, "bench")
     runs = _accept(tenant, SOCKETS)
-    with _web(folder) as (address, pid), _clients(address, key) as ask:
+    with web(stand.servers.folder) as (address, pid), helper("bench.viewers", f"ws://{address}", key) as ask:
         opened = ask(watch=list(map(str, runs)))["open"]
         if opened < SOCKETS:
             raise RuntimeError(f"only {opened} of {SOCKETS} WebSockets were opened")
         before = ask(tell=True)  # what was there already
         told = _tell(tenant, runs, STEADY_SECONDS)
         received = _received(ask, told)
-        late = sorted((at - told[run, seq]) * 1000 for run, seq, at in received if (run, seq) in told)
+        late = [(at - told[run, seq]) * 1000 for run, seq, at in received if (run, seq) in told]
 
         few = runs[:RECONNECTS]
         answers: list[int] = []
@@ -58,12 +53,11 @@ def measure(folder: Path) -> dict[str, float]:
         received_then = _received(ask, told_then)
         megabytes = _megabytes(pid)
     return {
-        "streams_p50_ms": late[len(late) // 2],
-        "streams_p95_ms": late[len(late) * 95 // 100],
-        "streams_max_ms": late[-1],
+        **spread("streams", late),
         "streams_lost": _lost([*before, *received, *received_then], {**told, **told_then}),
         "streams_reconnects": answers[0],
         "streams_web_mb": megabytes,
+        "streams_commit_ms": stand.commit_ms(),
     }
 
 
@@ -117,51 +111,6 @@ def _lost(received: Sequence[tuple[str, int, float]], told: Told) -> int:
         came = seen.get(run, [])
         wrong += len(set(range(1, last + 1)) - set(came)) + sum(b <= a for a, b in pairwise(came))
     return wrong
-
-
-@contextmanager
-def _web(folder: Path) -> Iterator[tuple[str, int]]:
-    """One web process, as the Procfile starts it: its address, and the pid of the process that serves."""
-    port = free_port()
-    command = [sys.executable, "-m", "gunicorn", "-c", "app/gunicorn_conf.py", "app.server:app"]
-    environment = {**os.environ, "PORT": str(port), "WEB_CONCURRENCY": "1"}
-    with (folder / "web.log").open("ab") as log:
-        web = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    try:
-        wait_until(lambda: _ready(port), "the start of the web process", 30)
-        children = Path(f"/proc/{web.pid}/task/{web.pid}/children").read_text().split()
-        yield f"ws://127.0.0.1:{port}", int(children[0])
-    finally:
-        web.terminate()
-        web.wait(20)
-
-
-def _ready(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/health/ready", timeout=3) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
-
-
-@contextmanager
-def _clients(address: str, key: str) -> Iterator[Any]:
-    """The clients' process, as a function that asks it: see bench/viewers.py."""
-    command = [sys.executable, "-m", "bench.viewers", address, key]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdin and process.stdout
-    asking, answers = process.stdin, process.stdout
-
-    def ask(**what: Any) -> Any:
-        asking.write(json.dumps(what) + "\n")
-        asking.flush()
-        return json.loads(answers.readline())
-
-    try:
-        yield ask
-    finally:
-        process.kill()
-        process.wait(10)
 
 
 def _megabytes(pid: int) -> float:
