@@ -88,7 +88,7 @@ def _body(now: Situation) -> Part | None:
 def deliver(outcome: Outcome) -> None:
     """After the commit: publish, send, keep the result for Celery clients, wake the next run of the session."""
     if outcome.events:
-        broker.publish(outcome.tenant_id, outcome.run_id, {"events": outcome.events})
+        broker.publish(broker.hint(outcome.tenant_id, outcome.run_id, {"events": outcome.events}))
     faults.point("after_publish", outcome.step)
     faults.point("before_send", outcome.step)
     send(outcome.segments)
@@ -147,19 +147,19 @@ def session_free(db: Hot, now: Situation) -> bool:
 
 def _write(db: Hot, now: Situation, decision: Decision, outcome: Outcome) -> None:
     for key, error in decision.expired:
-        db.do("expire_wait", now.run_id, key, json.dumps(error))
+        db.later("expire_wait", now.run_id, key, json.dumps(error))
     for key, answer, facts in decision.passed:
         pass_gate(db, now.run_id, key, answer, dict(facts))
     if decision.stop:
-        db.do("stop_run", now.run_id, decision.stop[0], json.dumps(decision.stop[1]))
+        db.later("stop_run", now.run_id, decision.stop[0], json.dumps(decision.stop[1]))
     for wait in decision.waits:
         pause = json.dumps(wait.pause)
-        db.do("wait", now.run_id, wait.step.key, now.tenant_id, wait.step.node, pause, wait.gate.timeout_seconds)
+        db.later("wait", now.run_id, wait.step.key, now.tenant_id, wait.step.node, pause, wait.gate.timeout_seconds)
     if decision.close:
-        db.do("close_open_segments", now.run_id)
+        db.later("close_open_segments", now.run_id)
     for no, new in enumerate(decision.segments, now.last_no + 1):
         keys, nodes = tuple(one.key for one in new.steps), tuple(one.node for one in new.steps)
-        db.do(
+        db.later(
             "open_segment",
             now.run_id,
             no,
@@ -229,4 +229,4 @@ def pass_gate(db: Hot, run_id: UUID, key: str, answer: Json, facts: dict[str, Js
     """A waiting gate becomes a succeeded step whose output is the answer."""
     text = payload.dump(answer)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    db.do("pass_gate", run_id, key, text, digest, json.dumps(facts) if facts else None)
+    db.later("pass_gate", run_id, key, text, digest, json.dumps(facts) if facts else None)

@@ -39,14 +39,13 @@ class LazyInput(Mapping[str, Json]):
 
 def read_results(db: Hot, run_id: UUID) -> Results:
     """The results of a run whose lock the caller holds."""
+    rows = db.all("results", run_id)
     steps = tuple(
-        StepResult(key, node, version, json.loads(facts) if facts else {})
-        for key, node, version, facts in db.all("results", run_id)
+        StepResult(key, node, version, json.loads(facts) if facts else {}) for key, node, version, facts, _ in rows
     )
-    row = db.one("count_effects", run_id)
 
     def read(key: str) -> Json:
         found = db.one("read_output", run_id, key)
         return payload.load(*found) if found else None
 
-    return Results(LazyInput(db, run_id), steps, int(row[0]) if row else 0, read)
+    return Results(LazyInput(db, run_id), steps, int(rows[0][4]) if rows else 0, read)

@@ -38,7 +38,7 @@ def transition(
     """Write the run's new status with what belongs to it, inside the caller's transaction. output: JSON text."""
     if to not in ALLOWED[frm]:
         raise ForbiddenTransition(f"run {now.run_id}: {frm} -> {to}")
-    db.do("set_status", now.run_id, to, output, output_ref, _text(error), _text(pause), degraded_reason)
+    db.later("set_status", now.run_id, to, output, output_ref, _text(error), _text(pause), degraded_reason)
 
 
 def _text(value: Any) -> str | None:

@@ -1,14 +1,15 @@
 """Claim a step, tell its start, commit its result: one round trip each, fenced by (token, position).
 
 A claim needs no disk: losing it in a crash only repeats a node that did not commit. A commit is synced; it writes the
-output, the facts, the events and moves the position, or nothing at all if the lease is not held any more.
+output, the facts, the events and moves the position, or nothing at all if the lease is not held any more. A worker that
+goes on with the segment's next step itself claims it along with the commit.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -64,6 +65,21 @@ class Lease:
 
 
 @dataclass(frozen=True)
+class Next:
+    """The segment's next step, to be claimed along: the new lease's token and worker, its node's time and reads."""
+
+    token: UUID
+    worker: UUID
+    timeout_seconds: float
+    reads: tuple[str, ...]
+
+    @property
+    def outputs_read(self) -> list[str]:
+        """The names of the steps whose outputs the node reads."""
+        return [name for name in self.reads if name != "input"]
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """A result to be committed. events: (types, steps, nodes, data as JSON text), in order."""
 
@@ -73,17 +89,23 @@ class Checkpoint:
     facts: str | None
     started_at: datetime
     events: tuple[list[str], list[str | None], list[str | None], list[str]]
+    next: Next | None = None
 
 
 @dataclass(frozen=True)
 class Committed:
-    """What a commit wrote: done is the checkpoint's version, seq the last event's; stop: the run is being stopped."""
+    """What a commit wrote: done is the checkpoint's version, seq the last event's; stop: the run is being stopped.
+
+    next_seconds: the time of the next step's lease, if it was claimed along; outputs: what its node reads, if known.
+    """
 
     done: int
     seq: int
     stop: str | None
     open: bool
     at: datetime
+    next_seconds: float | None
+    outputs: tuple[OutputRow, ...] | None
 
 
 def claim(
@@ -130,7 +152,28 @@ def claim(
         answer,
         reads,
         given,
-        tuple((key, int(no), output, ref) for key, no, output, ref in json.loads(outputs or "[]")),
+        _outputs(outputs),
+    )
+
+
+def claimed_along(lease: Lease, checkpoint: Checkpoint, committed: Committed) -> Lease | None:
+    """The lease of the next step, if the commit of `lease` claimed it too; what the two share is not read again."""
+    following = checkpoint.next
+    if following is None or committed.next_seconds is None:
+        return None
+    reads = following.reads if committed.outputs is not None else ("input",)
+    own = (lease.key, committed.done, json.loads(checkpoint.output or "null"), checkpoint.output_ref)
+    return replace(
+        lease,
+        pos=lease.pos + 1,
+        token=following.token,
+        attempt=1,
+        seconds=committed.next_seconds,
+        failures=0,
+        losses=0,
+        answer=None,
+        reads=reads if lease.input is not None else tuple(name for name in reads if name != "input"),
+        outputs=(*(committed.outputs or ()), own) if following.outputs_read else (),
     )
 
 
@@ -158,6 +201,8 @@ def commit(db: Hot, lease: Lease, checkpoint: Checkpoint, *, alone: bool) -> Com
         checkpoint.facts,
         checkpoint.started_at,
         *checkpoint.events,
+        *_next(checkpoint.next),
+        checkpoint.next.outputs_read if checkpoint.next else [],
     )
     if alone:
         row = db.one_locked("commit", *values, tenant=lease.tenant_id, run_id=lease.run_id)
@@ -188,6 +233,8 @@ def commit_many(db: Hot, commits: Sequence[tuple[Lease, Checkpoint]]) -> list[Co
         [checkpoint.facts for checkpoint in written],
         [checkpoint.started_at for checkpoint in written],
         [len(checkpoint.events[0]) for checkpoint in written],
+        *(list(column) for column in zip(*(_next(one.next) for one in written), strict=True)),
+        [json.dumps(one.next.outputs_read) if one.next else None for one in written],
         *(list(column) for column in zip(*events, strict=True)),
     )
     tenant = leases[0].tenant_id
@@ -196,13 +243,23 @@ def commit_many(db: Hot, commits: Sequence[tuple[Lease, Checkpoint]]) -> list[Co
     return [answers.get(ordinal) for ordinal in range(1, len(leases) + 1)]
 
 
-def was_committed(db: Hot, lease: Lease) -> Committed | None:
+def was_committed(db: Hot, lease: Lease, checkpoint: Checkpoint) -> Committed | None:
     """The commit of this very execution, if it happened although its answer was lost."""
-    return _committed(db.one("was_committed", lease.run_id, lease.key, lease.attempt, tenant=lease.tenant_id))
+    token, *_ = _next(checkpoint.next)
+    row = db.one("was_committed", lease.run_id, lease.key, lease.attempt, token, tenant=lease.tenant_id)
+    return Committed(row[0], row[1], row[2], bool(row[3]), row[4], row[5], None) if row else None
+
+
+def _next(following: Next | None) -> tuple[UUID | None, UUID | None, float | None]:
+    return (following.token, following.worker, following.timeout_seconds) if following else (None, None, None)
 
 
 def _committed(row: Row | None) -> Committed | None:
-    return Committed(row[0], row[1], row[2], bool(row[3]), row[4]) if row else None
+    return Committed(row[0], row[1], row[2], bool(row[3]), row[4], row[5], _outputs(row[6])) if row else None
+
+
+def _outputs(text: str | None) -> tuple[OutputRow, ...]:
+    return tuple((key, int(no), output, ref) for key, no, output, ref in json.loads(text or "[]"))
 
 
 def read_input(tenant_id: UUID, run_id: UUID) -> str:

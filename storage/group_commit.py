@@ -2,7 +2,8 @@
 
 Leader and followers, no thread of its own, no delay: who comes while nobody writes writes at once; who comes meanwhile
 waits, and the first of the waiting leads the next round. A round holds commits of one tenant (row-level security sees
-one) and of different runs (a statement changes a row once). Alone, it is the plain commit.
+one) and of different runs (a statement changes a row once). Alone, it is the plain commit. When everyone has an answer
+and the lead is handed on, the leader tells the viewers of all of them in one pipeline.
 
 A statement that fails is tried row by row, so that one bad row fails alone. When Postgres is away everyone of the round
 is told, tries again, and recognises a commit that did happen.
@@ -11,10 +12,11 @@ is told, tries again, and recognises a commit that did happen.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import faults
-from storage import checkpoints
+from storage import broker, checkpoints
 from storage.checkpoints import Checkpoint, Committed, Lease
 from storage.postgres import Unavailable, hot
 
@@ -27,6 +29,7 @@ class _Entry:
 
     lease: Lease
     checkpoint: Checkpoint
+    tell: Callable[[Committed], broker.Hint]
     settled: threading.Event = field(default_factory=threading.Event)
     answer: Committed | None = None
     error: BaseException | None = None
@@ -41,9 +44,14 @@ class _GroupCommit:
         self._waiting: list[_Entry] = []
         self._writing = False
 
-    def commit(self, lease: Lease, checkpoint: Checkpoint) -> Committed | None:
-        """Commit a step together with whoever commits now; None: fenced. Raises Unavailable."""
-        mine = _Entry(lease, checkpoint)
+    def commit(
+        self, lease: Lease, checkpoint: Checkpoint, tell: Callable[[Committed], broker.Hint]
+    ) -> Committed | None:
+        """Commit a step together with whoever commits now; None: fenced. Raises Unavailable.
+
+        tell: what the run's viewers hear of it.
+        """
+        mine = _Entry(lease, checkpoint, tell)
         with self._lock:
             self._waiting.append(mine)
             mine.leads = not self._writing
@@ -77,6 +85,7 @@ class _GroupCommit:
             if following is not None:
                 following.leads = True
                 following.settled.set()
+        broker.publish(*(one.tell(one.answer) for one in entries if one.answer is not None))
 
 
 def _round(mine: _Entry, waiting: list[_Entry]) -> list[_Entry]:

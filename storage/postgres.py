@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
+from itertools import chain
 from typing import Any, Literal
 from uuid import UUID
 
@@ -89,6 +90,7 @@ class Hot:
     def __init__(self, connection: psycopg2.extensions.connection) -> None:
         self.connection = connection
         self._prepared: set[str] = set()
+        self._waiting: list[tuple[str, tuple[Any, ...]]] = []
         self._cursor = connection.cursor()
 
     def one(self, name: str, *values: Any, tenant: UUID | None = None, synced: bool = True) -> Row | None:
@@ -103,6 +105,11 @@ class Hot:
         """Run a named statement for what it changes; the number of rows it changed."""
         return self._run(name, values, tenant, synced).rowcount
 
+    def later(self, name: str, *values: Any) -> None:
+        """Inside `transaction`: run a named statement whose answer nobody needs, together with the next one."""
+        self._prepare(name)
+        self._waiting.append((_execute(name, len(values)), values))
+
     def close(self) -> None:
         """Close a connection of one's own."""
         with suppress(psycopg2.Error):
@@ -112,25 +119,24 @@ class Hot:
     def transaction(self, tenant: UUID, run_id: UUID) -> Iterator[None]:
         """Several statements as one transaction under the run's lock, taken in a statement of its own.
 
-        Lock and read in one statement would see the snapshot from before the lock.
+        Lock and read in one statement would see the snapshot from before the lock. In one string they are two.
         """
         self._prepare("lock_run")
+        self._waiting = [(f"BEGIN; {_preamble(tenant, True)}EXECUTE lock_run(%s)", (run_id,))]
         try:
-            # Inside: a BEGIN that stays open after a failed lock would go back to the pool with the connection.
-            self._cursor.execute(f"BEGIN; {_preamble(tenant, True)}EXECUTE lock_run(%s)", (run_id,))
             yield
+            self._execute("COMMIT", ())
         except BaseException:
+            self._waiting.clear()
             with suppress(*Unavailable):
                 self._cursor.execute("ROLLBACK")
             raise
-        self._cursor.execute("COMMIT")
 
     def all_locked(self, lock: str, locked: Any, name: str, *values: Any, tenant: UUID) -> list[Row]:
         """`all` right after a statement that takes locks, as one synced transaction in one round trip."""
         self._prepare(lock)
         self._prepare(name)
-        said = f"{_preamble(tenant, True)}EXECUTE {lock}(%s); {_execute(name, len(values))}"
-        self._cursor.execute(said, (locked, *values))
+        self._execute(f"{_preamble(tenant, True)}EXECUTE {lock}(%s); {_execute(name, len(values))}", (locked, *values))
         return self._cursor.fetchall()
 
     def one_locked(self, name: str, *values: Any, tenant: UUID, run_id: UUID) -> Row | None:
@@ -140,14 +146,23 @@ class Hot:
         """
         self._prepare("lock_run")
         self._prepare(name)
-        locked = f"{_preamble(tenant, True)}EXECUTE lock_run(%s); {_execute(name, len(values))}"
-        self._cursor.execute(locked, (run_id, *values))
+        self._execute(
+            f"{_preamble(tenant, True)}EXECUTE lock_run(%s); {_execute(name, len(values))}", (run_id, *values)
+        )
         return self._cursor.fetchone()
 
     def _run(self, name: str, values: Sequence[Any], tenant: UUID | None, synced: bool) -> psycopg2.extensions.cursor:
         self._prepare(name)
-        self._cursor.execute(_preamble(tenant, synced) + _execute(name, len(values)), values)
+        self._execute(_preamble(tenant, synced) + _execute(name, len(values)), tuple(values))
         return self._cursor
+
+    def _execute(self, said: str, values: tuple[Any, ...]) -> None:
+        """One round trip: what waits, and this; the cursor then has this one's answer."""
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            said = "; ".join((*(each for each, _ in waiting), said))
+            values = tuple(chain.from_iterable(each for _, each in waiting)) + values
+        self._cursor.execute(said, values)
 
     def _prepare(self, name: str) -> None:
         if name not in self._prepared:

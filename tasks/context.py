@@ -53,7 +53,8 @@ class RunContext:
         return max(0.0, self.deadline - time.monotonic())
 
     def token(self, text: str) -> None:
-        broker.publish(self.lease.tenant_id, self.lease.run_id, {"token": {"step": self.step, "text": text}})
+        token = {"step": self.step, "text": text}
+        broker.publish(broker.hint(self.lease.tenant_id, self.lease.run_id, {"token": token}))
 
     def emit(self, type: str, **data: Json) -> None:
         payload.dump(data)  # what is no JSON fails here, in the node that made it

@@ -1,11 +1,11 @@
 """Sticky hops: a worker that finished a step runs the segment's next link itself, while the hop is young.
 
-A message costs Celery more than an empty node: to be consumed, acknowledged, sent again. So after a commit the rest of
-the chain is left here, and when Celery's tracer has ended the step, the next link runs through a tracer of its own,
-with its own task id, signals and events. After `sticky_milliseconds`, before a step that is not declared quick, and in
-a worker that is stopping, the rest becomes a message again: quick nodes ride together, every slow one is a message of
-its own, so that load spreads. Each link claims like any message does: stop, deadline and fencing are looked at between
-links, and a worker that dies in a hop has lost one message, no more than without.
+A message costs Celery more than an empty node: to be consumed, acknowledged, sent again. So a commit claims the next
+step along with it, the rest of the chain is left here, and when Celery's tracer has ended the step, the next link runs
+through a tracer of its own, with its own task id, signals and events. After `sticky_milliseconds`, before a step that
+is not declared quick, and in a worker that is stopping, the rest becomes a message again: quick nodes ride together,
+every slow one is a message of its own, so that load spreads. The commit looks at stop and status as any claim does, and
+a worker that dies in a hop has lost one lease, no more than without.
 """
 
 from __future__ import annotations
@@ -16,27 +16,51 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from celery import Task, signals, states
+from celery import Task, signals
 
 import faults
+from chains.lose import DRAINED
 from chains.send import pass_on
 from settings import settings
-from tasks import worker
+from storage.checkpoints import Lease
+from tasks import settle, worker
 
 Link = Mapping[str, Any]
 Tracer = Callable[..., Any]
-Left = tuple[Sequence[Link], tuple[UUID, UUID, int]]
 
-_here = threading.local()
+
+class _Hop(threading.local):
+    """What this thread's hop is about to do: ride until when, with which links, under which lease of the next one."""
+
+    until = 0.0
+    tail: Sequence[Link] | None = None
+    lease: Lease | None = None
+
+
+_hop = _Hop()
 _consumer: Any = None
 
 
-def go_on(tail: Sequence[Link], segment: tuple[UUID, UUID, int], parent_id: str, *, quick: bool) -> None:
-    """A step has committed and this tail follows (the next link last): leave it for the hop, or send it."""
-    if quick and getattr(_here, "riding", False):
-        _here.left = (tail, segment)
-    else:
+def may_go_on() -> bool:
+    """Whether the step after this one may run in this hop too; then its commit claims it along."""
+    return time.monotonic() < _hop.until and not worker.this().draining.is_set()
+
+
+def go_on(tail: Sequence[Link], segment: tuple[UUID, UUID, int], parent_id: str, lease: Lease | None) -> None:
+    """A step has committed and this tail follows (the next link last): leave it for the hop, or send it.
+
+    lease: of the next step, if it was claimed along.
+    """
+    if lease is None:
         pass_on(tail, segment, parent_id)
+    else:
+        _hop.tail, _hop.lease = tail, lease
+
+
+def claimed_along() -> Lease | None:
+    """The lease of the step that begins now, if the commit before it claimed it."""
+    lease, _hop.lease = _hop.lease, None
+    return lease
 
 
 class NodeTask(Task):  # type: ignore[misc]
@@ -57,28 +81,21 @@ class NodeTask(Task):  # type: ignore[misc]
     def _ride(self, task_id: str, args: Any, kwargs: Any, request: dict[str, Any]) -> Any:
         """Trace the step of the message, then the quick ones after it. The answer is the message's own."""
         assert self._tracer is not None
-        until = time.monotonic() + settings().sticky_milliseconds / 1000
-        _here.left, _here.riding = None, True
+        _hop.until = time.monotonic() + settings().sticky_milliseconds / 1000
         try:
             answer = self._tracer(task_id, args, kwargs, request)
-            while (left := _take()) is not None:
-                if time.monotonic() >= until or worker.this().draining.is_set():
-                    pass_on(*left, request["id"])
-                    break
-                request = _run_next(self.app, left, request)
+            while _hop.tail:
+                tail, _hop.tail = _hop.tail, None
+                request = _run_next(self.app, tail, request)
         finally:
-            _here.riding = False
+            _hop.until, _hop.tail = 0.0, None
+            if (unused := claimed_along()) is not None:  # something of Celery's broke between two links
+                settle.give_back(unused, DRAINED)
         return answer
 
 
-def _take() -> Left | None:
-    left, _here.left = _here.left, None
-    return left  # type: ignore[no-any-return]
-
-
-def _run_next(app: Any, left: Left, before: dict[str, Any]) -> dict[str, Any]:
+def _run_next(app: Any, tail: Sequence[Link], before: dict[str, Any]) -> dict[str, Any]:
     """Run the next link through its task's own tracer; its request."""
-    tail, segment = left
     link, rest = tail[-1], tail[:-1]
     task, task_id, kwargs = app.tasks[link["task"]], link["options"]["task_id"], link["kwargs"]
     about = {"parent_id": before["id"], "root_id": before.get("root_id"), "args": "()", "kwargs": repr(kwargs)}
@@ -90,8 +107,6 @@ def _run_next(app: Any, left: Left, before: dict[str, Any]) -> dict[str, Any]:
     result, info, seconds, _ = task._tracer(task_id, (), kwargs, request)
     if info is None:
         _tell("task-succeeded", task_id, result=None, runtime=seconds)
-    elif info.state == states.REJECTED:  # the worker began to stop in this very moment
-        pass_on(tail, segment, before["id"])
     else:
         _tell("task-failed", task_id, exception=repr(getattr(result, "exception", result)), traceback=None)
     return request

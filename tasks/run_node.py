@@ -1,7 +1,9 @@
 """The life of a node: claim, think, commit, publish, go on. One Celery task for each node, and this is all of them.
 
-    before_claim -> claim -> after_claim -> the node -> after_node -> commit -> after_commit -> next link sent
+    before_claim -> claim -> after_claim -> the node -> after_node -> commit -> after_commit -> the next link goes on
         -> publish -> after_publish -> next segments sent (a segment's last step alone)
+
+A step that follows in the same hop (tasks/hop.py) was claimed with the commit before it.
 
 A message that is stale, forged or held by another ends here without a word. What a node raises becomes a retry, a
 wait or a failure (tasks/settle.py). Whatever else breaks (Postgres, Redis, this process) is nobody's failure: the
@@ -24,6 +26,7 @@ from celery.exceptions import Reject
 import faults
 import metrics
 import telemetry
+from agents import registry
 from chains import catalog, payload
 from chains.advance import Outcome, advance, deliver, move, shown
 from chains.decide import Event
@@ -34,7 +37,7 @@ from errors import UnknownChain, UnknownVersion
 from node import Final, Json, Node
 from settings import settings
 from storage import broker, checkpoints, group_commit
-from storage.checkpoints import Checkpoint, Committed, Lease
+from storage.checkpoints import Checkpoint, Committed, Lease, Next
 from storage.postgres import Unavailable, hot
 from tasks import hop, settle, worker
 from tasks.context import RunContext, State, open_context
@@ -44,7 +47,8 @@ log = structlog.get_logger()
 
 CLAIM_PATIENCE_SECONDS = 5.0
 T = TypeVar("T")
-Follow = Callable[..., None]
+Follow = Callable[[Lease | None], None]
+Told = Callable[[Committed], list[Json]]
 
 
 class StepFailed(Exception):
@@ -69,10 +73,8 @@ def run_node(request: Any, node: Node, kwargs: dict[str, Any]) -> None:
     except ForgedMessage as forged:
         log.error("message_refused", task=node.name, reason=str(forged))
         return
-    if worker.this().draining.is_set():
-        raise Reject("this worker is stopping", requeue=True)
     faults.point("before_claim", f"{message.segment}/{message.pos}")
-    lease = _patiently(lambda: _claim(message, node), CLAIM_PATIENCE_SECONDS)
+    lease = hop.claimed_along() or _claim(message, node)
     if lease is None:
         return
     with telemetry.span(
@@ -86,8 +88,12 @@ def run_node(request: Any, node: Node, kwargs: dict[str, Any]) -> None:
 
 def _claim(message: Message, node: Node) -> Lease | None:
     me, token = worker.this(), uuid4()
+    if me.draining.is_set():
+        raise Reject("this worker is stopping", requeue=True)
     where = (message.tenant, message.run, message.segment, message.pos, message.attempt)
-    return checkpoints.claim(*where, token, me.id, node.timeout_seconds, node.reads)
+    return _patiently(
+        lambda: checkpoints.claim(*where, token, me.id, node.timeout_seconds, node.reads), CLAIM_PATIENCE_SECONDS
+    )
 
 
 def _execute(lease: Lease, node: Node, follow: Follow | None) -> bool:
@@ -150,15 +156,15 @@ def _tell_start(lease: Lease) -> None:
     except Unavailable:
         return  # a start that is not told costs nothing; the commit will wait for Postgres
     if told:
-        broker.publish(lease.tenant_id, lease.run_id, {"events": shown(lease.run_id, [event], *told)})
+        broker.publish(broker.hint(lease.tenant_id, lease.run_id, {"events": shown(lease.run_id, [event], *told)}))
 
 
 def _finish(lease: Lease, ctx: RunContext, thought: Thought, follow: Follow | None) -> bool:
-    """Commit and go on; False: fenced. The next link goes first: viewers are told while it travels."""
+    """Commit and go on; False: fenced."""
     seconds = time.monotonic() - thought.began
     data = {"attempt": lease.attempt, "duration_ms": round(seconds * 1000, 3)}
-    rides = _rides(lease)
-    events = [*ctx.events, Event("step_succeeded", lease.key, lease.node, data), *(_next_start(lease) if rides else [])]
+    quick = _next_is_quick(lease)
+    events = [*ctx.events, Event("step_succeeded", lease.key, lease.node, data), *(_next_start(lease) if quick else [])]
     checkpoint = Checkpoint(
         thought.output.text,
         thought.output.ref,
@@ -171,8 +177,9 @@ def _finish(lease: Lease, ctx: RunContext, thought: Thought, follow: Follow | No
             [one.node for one in events],
             [payload.dump(one.data) for one in events],
         ),
+        _next(lease) if quick and follow is not None and hop.may_go_on() else None,
     )
-    done = _commit(lease, checkpoint)
+    done = _commit(lease, checkpoint, events)
     if done is None:
         metrics.FENCED.labels(node=lease.node).inc()
         log.warning("commit_fenced", run=str(lease.run_id), step=lease.key, attempt=lease.attempt)
@@ -181,8 +188,7 @@ def _finish(lease: Lease, ctx: RunContext, thought: Thought, follow: Follow | No
     metrics.STEP_SECONDS.labels(node=lease.node, status="succeeded").observe(seconds)
     faults.point("after_commit", lease.key)
     if follow is not None and committed.stop is None:
-        follow(quick=rides)
-    outcome.events = shown(lease.run_id, events, committed.seq, committed.at) + outcome.events
+        follow(checkpoints.claimed_along(lease, checkpoint, committed))
     _go_on(lease, committed, outcome)
     return True
 
@@ -192,7 +198,7 @@ def _next_start(lease: Lease) -> list[Event]:
     return [Event("step_started", lease.keys[lease.pos + 1], lease.nodes[lease.pos + 1], {"attempt": 1})]
 
 
-def _rides(lease: Lease) -> bool:
+def _next_is_quick(lease: Lease) -> bool:
     """Whether the segment goes on after this step, with one that is declared quick."""
     if lease.last:
         return False
@@ -201,35 +207,45 @@ def _rides(lease: Lease) -> bool:
     return following is not None and following.quick
 
 
-def _commit(lease: Lease, checkpoint: Checkpoint) -> tuple[Committed, Outcome] | None:
+def _next(lease: Lease) -> Next | None:
+    """The segment's next step, for this worker to go on with."""
+    node = registry.nodes().get(lease.nodes[lease.pos + 1])
+    return None if node is None else Next(uuid4(), worker.this().id, node.timeout_seconds, node.reads)
+
+
+def _commit(lease: Lease, checkpoint: Checkpoint, events: list[Event]) -> tuple[Committed, Outcome] | None:
     """Commit, and with a segment's last step move the run in the same transaction. None: fenced.
 
     Postgres may be away: then it is tried again until the lease ends. A commit whose answer was lost is recognised.
     """
     asked_before = False
 
+    def told(committed: Committed) -> list[Json]:
+        return shown(lease.run_id, events, committed.seq, committed.at)
+
     def attempt() -> tuple[Committed, Outcome] | None:
         nonlocal asked_before
         if asked_before:
             with hot() as db:
-                if before := checkpoints.was_committed(db, lease):
-                    return before, Outcome(lease.tenant_id, lease.run_id)
+                if before := checkpoints.was_committed(db, lease, checkpoint):
+                    return before, Outcome(lease.tenant_id, lease.run_id, events=told(before))
         asked_before = True
-        return _commit_last(lease, checkpoint) if lease.last else _commit_inner(lease, checkpoint)
+        return _commit_last(lease, checkpoint, told) if lease.last else _commit_inner(lease, checkpoint, told)
 
     return _patiently(attempt, lease.seconds)
 
 
-def _commit_inner(lease: Lease, checkpoint: Checkpoint) -> tuple[Committed, Outcome] | None:
+def _commit_inner(lease: Lease, checkpoint: Checkpoint, told: Told) -> tuple[Committed, Outcome] | None:
+    here = (lease.tenant_id, lease.run_id)
     if settings().group_commit:
-        committed = group_commit.commit(lease, checkpoint)
-    else:
-        with hot() as db:
-            committed = checkpoints.commit(db, lease, checkpoint, alone=True)
-    return (committed, Outcome(lease.tenant_id, lease.run_id)) if committed else None
+        committed = group_commit.commit(lease, checkpoint, lambda done: broker.hint(*here, {"events": told(done)}))
+        return (committed, Outcome(*here)) if committed else None
+    with hot() as db:
+        committed = checkpoints.commit(db, lease, checkpoint, alone=True)
+    return (committed, Outcome(*here, events=told(committed))) if committed else None
 
 
-def _commit_last(lease: Lease, checkpoint: Checkpoint) -> tuple[Committed, Outcome] | None:
+def _commit_last(lease: Lease, checkpoint: Checkpoint, told: Told) -> tuple[Committed, Outcome] | None:
     with hot() as db, db.transaction(lease.tenant_id, lease.run_id):
         committed = checkpoints.commit(db, lease, checkpoint, alone=False)
         if committed is None:
@@ -238,6 +254,7 @@ def _commit_last(lease: Lease, checkpoint: Checkpoint) -> tuple[Committed, Outco
         outcome = move(db, lease.tenant_id, lease.run_id)
         if outcome.status is not None:
             faults.point("in_final_transition", lease.key)
+    outcome.events = told(committed) + outcome.events
     return committed, outcome
 
 

@@ -107,11 +107,9 @@ SELECT id FROM runs WHERE session_id = $1 AND status = 'pending' ORDER BY id LIM
 SELECT id, status FROM runs WHERE session_id = $1 AND status IN ('pending', 'running', 'paused') ORDER BY id
 
 -- name: results(uuid)
--- The final transition: every succeeded step in commit order, without payloads.
-SELECT key, node, version, facts::text FROM steps WHERE run_id = $1 AND status = 'succeeded' ORDER BY version
-
--- name: count_effects(uuid)
-SELECT count(*) FROM effects WHERE run_id = $1 AND status = 'done'
+-- The final transition: every succeeded step in commit order, without payloads, and how many effects the run had.
+SELECT key, node, version, facts::text, (SELECT count(*) FROM effects WHERE run_id = $1 AND status = 'done')
+FROM steps WHERE run_id = $1 AND status = 'succeeded' ORDER BY version
 
 -- name: clear_for_resume(uuid)
 -- A resumed run: no stop reason, one more resume, its deadline as far away as it was at first (and at each resume since).

@@ -53,18 +53,24 @@ INSERT INTO events (run_id, seq, tenant_id, type, step, node, at, data)
 SELECT $1, run.seq, run.tenant_id, 'step_started', $4, $5, now(), $6::json FROM run
 RETURNING seq, at
 
--- name: commit(uuid, int, int, uuid, text, text, int, text, text, text, text, timestamptz, text[], text[], text[], text[])
--- (run, segment, pos, token, key, node, attempt, output, output_ref, sha256, facts, started_at, events' types, steps, nodes, data):
--- once a step, synced, right after lock_run in the same transaction. No row: fenced.
+-- name: commit(uuid, int, int, uuid, text, text, int, text, text, text, text, timestamptz, text[], text[], text[], text[], uuid, uuid, float8, text[])
+-- (run, segment, pos, token, key, node, attempt, output, output_ref, sha256, facts, started_at, events' types, steps, nodes, data;
+-- of the next step, if it is claimed along: token, worker, timeout_seconds, outputs that it reads):
+-- once a step, synced, right after lock_run in the same transaction. No row: fenced. The message stays the one that
+-- was sent for as long as steps are claimed along.
 WITH seg AS (
     UPDATE segments
-    SET pos = pos + 1, attempt = 1, token = NULL, worker = NULL, claimed_at = NULL, deadline_at = NULL,
-        open = pos + 1 < cardinality(keys), sent_at = now(), sends = 1
+    SET pos = pos + 1, attempt = 1, open = pos + 1 < cardinality(keys),
+        sent_at = CASE WHEN $17 IS NULL THEN now() ELSE sent_at END, sends = CASE WHEN $17 IS NULL THEN 1 ELSE sends END,
+        (token, worker, claimed_at, deadline_at) = (
+            SELECT $17, $18, now(), least(now() + make_interval(secs => $19), r.deadline_at)
+            FROM runs r WHERE r.id = $1 AND $17 IS NOT NULL AND r.stop IS NULL AND r.status = 'running')
     WHERE run_id = $1 AND no = $2 AND pos = $3 AND token = $4 AND open
-    RETURNING open
+    RETURNING open, token, deadline_at
 ), run AS (
     UPDATE runs SET done = done + 1, seq = seq + cardinality($13) FROM seg WHERE id = $1
-    RETURNING tenant_id, done, seq, stop, seg.open
+    RETURNING tenant_id, done, seq, stop, seg.open, seg.token,
+        extract(epoch FROM seg.deadline_at - now())::float8 AS seconds
 ), step AS (
     INSERT INTO steps AS st (run_id, key, tenant_id, node, segment, attempt, status, version, output, output_ref,
                              sha256, facts, started_at, finished_at)
@@ -78,30 +84,46 @@ WITH seg AS (
     SELECT $1, run.seq - cardinality($13) + e.no, run.tenant_id, e.type, e.step, e.node, now(), e.data::json
     FROM run, unnest($13, $14, $15, $16) WITH ORDINALITY AS e(type, step, node, data, no)
 )
-SELECT done, seq, stop, open, now() FROM run
+SELECT done, seq, stop, open, now(), CASE WHEN token IS NOT NULL THEN seconds END,
+    CASE WHEN token IS NOT NULL AND cardinality($20) > 0 THEN (
+        SELECT json_agg(json_build_array(st.key, st.version, st.output, st.output_ref))::text
+        FROM steps st
+        WHERE st.run_id = $1 AND st.status = 'succeeded'
+          AND regexp_replace(st.key, '^.*/|\[\d+\]$', '', 'g') = ANY ($20))
+    END
+FROM run
 
 -- name: lock_runs(uuid[])
 -- Before `commit_many`, in the order of their ids, so that two groups never wait for each other.
 SELECT 1 FROM runs WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE
 
--- name: commit_many(uuid[], int[], int[], uuid[], text[], text[], int[], text[], text[], text[], text[], timestamptz[], int[], int[], int[], text[], text[], text[], text[])
--- The same as `commit` for several runs at once: arrays of what `commit` takes, the number of events of each, and the
--- events of all of them as (commit, number within it, type, step, node, data). A commit that is missing in the answer is fenced.
+-- name: commit_many(uuid[], int[], int[], uuid[], text[], text[], int[], text[], text[], text[], text[], timestamptz[], int[], uuid[], uuid[], float8[], text[], int[], int[], text[], text[], text[], text[])
+-- The same as `commit` for several runs at once: arrays of what `commit` takes, the number of events of each, the next
+-- steps (the outputs that they read as JSON arrays), and the events of all of them as (commit, number within it, type,
+-- step, node, data). A commit that is missing in the answer is fenced.
 WITH given AS (
-    SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) WITH ORDINALITY
-        AS g(run_id, no, pos, token, key, node, attempt, output, output_ref, sha256, facts, started_at, events, ord)
+    SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) WITH ORDINALITY
+        AS g(run_id, no, pos, token, key, node, attempt, output, output_ref, sha256, facts, started_at, events,
+             next_token, next_worker, next_seconds, next_reads, ord)
 ), seg AS (
     UPDATE segments s
-    SET pos = s.pos + 1, attempt = 1, token = NULL, worker = NULL, claimed_at = NULL, deadline_at = NULL,
-        open = s.pos + 1 < cardinality(s.keys), sent_at = now(), sends = 1
+    SET pos = s.pos + 1, attempt = 1, open = s.pos + 1 < cardinality(s.keys),
+        sent_at = CASE WHEN g.next_token IS NULL THEN now() ELSE s.sent_at END,
+        sends = CASE WHEN g.next_token IS NULL THEN 1 ELSE s.sends END,
+        (token, worker, claimed_at, deadline_at) = (
+            SELECT g.next_token, g.next_worker, now(),
+                least(now() + make_interval(secs => g.next_seconds), r.deadline_at)
+            FROM runs r
+            WHERE r.id = g.run_id AND g.next_token IS NOT NULL AND r.stop IS NULL AND r.status = 'running')
     FROM given g
     WHERE s.run_id = g.run_id AND s.no = g.no AND s.pos = g.pos AND s.token = g.token AND s.open
-    RETURNING g.ord, s.open
+    RETURNING g.ord, s.open, s.token, s.deadline_at
 ), run AS (
     UPDATE runs r SET done = r.done + 1, seq = r.seq + g.events
     FROM seg JOIN given g USING (ord)
     WHERE r.id = g.run_id
-    RETURNING g.ord, r.tenant_id, r.done, r.seq, r.stop, seg.open
+    RETURNING g.ord, r.id, r.tenant_id, r.done, r.seq, r.stop, seg.open, seg.token, g.next_reads,
+        extract(epoch FROM seg.deadline_at - now())::float8 AS seconds
 ), step AS (
     INSERT INTO steps AS st (run_id, key, tenant_id, node, segment, attempt, status, version, output, output_ref,
                              sha256, facts, started_at, finished_at)
@@ -115,14 +137,22 @@ WITH given AS (
 ), event AS (
     INSERT INTO events (run_id, seq, tenant_id, type, step, node, at, data)
     SELECT g.run_id, run.seq - g.events + e.no, run.tenant_id, e.type, e.step, e.node, now(), e.data::json
-    FROM unnest($14, $15, $16, $17, $18, $19) AS e(ord, no, type, step, node, data)
+    FROM unnest($18, $19, $20, $21, $22, $23) AS e(ord, no, type, step, node, data)
     JOIN run ON run.ord = e.ord JOIN given g ON g.ord = e.ord
 )
-SELECT ord, done, seq, stop, open, now() FROM run
+SELECT ord, done, seq, stop, open, now(), CASE WHEN token IS NOT NULL THEN seconds END,
+    CASE WHEN token IS NOT NULL AND next_reads <> '[]' THEN (
+        SELECT json_agg(json_build_array(st.key, st.version, st.output, st.output_ref))::text
+        FROM steps st
+        WHERE st.run_id = run.id AND st.status = 'succeeded'
+          AND regexp_replace(st.key, '^.*/|\[\d+\]$', '', 'g') IN (SELECT json_array_elements_text(next_reads::json)))
+    END
+FROM run
 
--- name: was_committed(uuid, text, int)
--- Did this execution commit although its answer was lost?
-SELECT r.done, r.seq, r.stop, s.open, now()
+-- name: was_committed(uuid, text, int, uuid)
+-- (run, key, attempt, token of the next step): did this execution commit, and claim along, although its answer was lost?
+SELECT r.done, r.seq, r.stop, s.open, now(),
+    CASE WHEN s.token = $4 THEN extract(epoch FROM s.deadline_at - now())::float8 END
 FROM steps st JOIN runs r ON r.id = st.run_id LEFT JOIN segments s ON s.run_id = st.run_id AND s.no = st.segment
 WHERE st.run_id = $1 AND st.key = $2 AND st.attempt = $3 AND st.status = 'succeeded'
 

@@ -15,8 +15,8 @@ import psycopg2
 import pytest
 
 from chains.submit import SubmitRequest, submit
-from storage import checkpoints, group_commit
-from storage.checkpoints import Checkpoint, Lease
+from storage import broker, checkpoints, group_commit
+from storage.checkpoints import Checkpoint, Committed, Lease
 from storage.postgres import Unavailable
 from tests.conftest import Servers
 from tests.engine.conftest import Runs
@@ -43,6 +43,11 @@ def claimed(tenant: UUID, run: UUID, pos: int = 0) -> Lease:
     return lease
 
 
+def told(_: Committed) -> broker.Hint:
+    """What the viewers of a commit hear."""
+    return "group commit", "a step succeeded"
+
+
 def together(leases: list[Lease], one: Checkpoint | None = None) -> list[object]:
     """Commit all of them at once, each from a thread of its own: answers or errors in the same order."""
     begin = threading.Barrier(len(leases))
@@ -50,7 +55,7 @@ def together(leases: list[Lease], one: Checkpoint | None = None) -> list[object]
     def commit(lease: Lease) -> object:
         begin.wait(10)
         try:
-            return group_commit.commit(lease, one or checkpoint(lease.key))
+            return group_commit.commit(lease, one or checkpoint(lease.key), told)
         except Exception as error:
             return error
 
@@ -89,7 +94,7 @@ def test_those_who_commit_meanwhile_share_a_statement(leases: list[Lease], runs:
 
 
 def test_alone_it_is_the_plain_commit(leases: list[Lease], statements: list[int]) -> None:
-    assert group_commit.commit(leases[0], checkpoint()) is not None
+    assert group_commit.commit(leases[0], checkpoint(), told) is not None
     assert statements == [1]
 
 
@@ -110,7 +115,7 @@ def test_two_commits_of_one_run_go_into_two_statements(engine_env: None, workers
     line = claimed(runs.tenant, run)
     from tasks.run_node import _commit_last
 
-    assert _commit_last(line, checkpoint()) is not None
+    assert _commit_last(line, checkpoint(), lambda _: []) is not None
     branches = [checkpoints.claim(runs.tenant, run, no, 0, 1, uuid4(), WORKER, 60, ()) for no in range(2, 6)]
     # When they commit at once, Then each is written, with versions and events without a gap
     answers = together([one for one in branches if one])
@@ -131,7 +136,7 @@ def test_a_bad_row_fails_alone(leases: list[Lease], runs: Runs, monkeypatch: pyt
     def commit(lease: Lease) -> object:
         begin.wait(10)
         try:
-            return group_commit.commit(lease, one_bad(lease))
+            return group_commit.commit(lease, one_bad(lease), told)
         except psycopg2.Error as error:
             return error
 
@@ -165,7 +170,7 @@ def test_nobody_hangs_when_the_connection_breaks(
     from storage.postgres import hot
 
     with hot() as db:
-        assert all(checkpoints.was_committed(db, lease) is not None for lease in lost)
+        assert all(checkpoints.was_committed(db, lease, checkpoint()) is not None for lease in lost)
 
 
 @pytest.mark.parametrize("point", ["leader_before", "leader_after"])
