@@ -80,7 +80,7 @@ def _tell(tenant: UUID, runs: Sequence[UUID], seconds: float) -> Told:
         time.sleep(max(0.0, began + number / EVENTS_A_SECOND - time.monotonic()))
         outcome = Outcome(tenant, runs[number % len(runs)])
         with hot() as db, db.transaction(tenant, outcome.run_id):
-            record(db, tenant, outcome.run_id, [Event("progress", "1", "probe.work", {"number": number})], outcome)
+            record(db, [Event("progress", "1", "probe.work", {"number": number})], outcome)
         published[str(outcome.run_id), outcome.events[0]["seq"]] = time.time()
         deliver(outcome)
     return published

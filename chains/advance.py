@@ -4,6 +4,7 @@
     deliver(outcome)                          tells live viewers, sends segments, wakes the session's next run
 
 Inside a transaction that is open already (the last commit of a segment), `move` is the same without its own lock.
+What is written needs no answer, so it waits for the commit and travels with it (`later`).
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ _DEADLOCK_TRIES = 3
 
 @dataclass
 class Outcome:
-    """What one transaction did to a run and what is to be told and sent after its commit."""
+    """What one transaction did to a run and what is to be told and sent after its commit.
+
+    seq, at: the number and time of the run's last event, once this transaction has written one.
+    """
 
     tenant_id: UUID
     run_id: UUID
@@ -48,29 +52,31 @@ class Outcome:
     status: str | None = None
     result: Json = None
     next_run: UUID | None = None
+    seq: int = 0
+    at: datetime | None = None
 
 
 def advance(tenant_id: UUID, run_id: UUID) -> Outcome:
     """Move a run as far as it goes now. Harmless at any moment and as often as one likes."""
     for tries_left in reversed(range(_DEADLOCK_TRIES)):
         try:
+            outcome = Outcome(tenant_id, run_id)
             with hot() as db, db.transaction(tenant_id, run_id):
-                return move(db, tenant_id, run_id)
+                move(db, outcome)
+            return outcome
         except Deadlock:
             if not tries_left:
                 raise
     raise AssertionError("unreachable")
 
 
-def move(db: Hot, tenant_id: UUID, run_id: UUID) -> Outcome:
-    """The same inside the caller's transaction, which holds the run's lock."""
-    outcome = Outcome(tenant_id, run_id)
-    now = situation.read(db, tenant_id, run_id)
+def move(db: Hot, outcome: Outcome, now: Situation | None = None) -> None:
+    """The same inside the caller's transaction, which holds the run's lock. now: the situation, if it is known."""
+    now = now or situation.read(db, outcome.tenant_id, outcome.run_id)
     if now is None:
-        return outcome
+        return
     free = now.status != "pending" or now.session_id is None or session_free(db, now)
     _write(db, now, decide(now, _body(now), session_free=free, grace_seconds=settings().stop_grace_seconds), outcome)
-    return outcome
 
 
 def _body(now: Situation) -> Part | None:
@@ -104,21 +110,26 @@ def deliver_later(outcome: Outcome) -> None:
     threading.Thread(target=deliver, args=(outcome,), name="deliver", daemon=True).start()
 
 
-def record(db: Hot, tenant_id: UUID, run_id: UUID, events: Sequence[Event], outcome: Outcome) -> None:
-    """Write events of a run inside the caller's transaction."""
+def record(db: Hot, events: Sequence[Event], outcome: Outcome) -> None:
+    """Write events of the run inside the caller's transaction, which holds its lock: after the first, we count."""
     if not events:
         return
-    row = db.one(
-        "events",
-        run_id,
-        tenant_id,
+    values = (
+        outcome.run_id,
+        outcome.tenant_id,
         [each.type for each in events],
         [each.step for each in events],
         [each.node for each in events],
         [payload.dump(each.data) for each in events],
     )
-    assert row is not None
-    outcome.events += shown(run_id, events, *row)
+    if outcome.at is None:
+        written = db.one("events", *values)
+        assert written is not None
+        outcome.seq, outcome.at = written
+    else:
+        db.later("events", *values)
+        outcome.seq += len(events)
+    outcome.events += shown(outcome.run_id, events, outcome.seq, outcome.at)
 
 
 def shown(run_id: UUID, events: Sequence[Event], last_seq: int, at: datetime) -> list[Json]:
@@ -172,7 +183,7 @@ def _write(db: Hot, now: Situation, decision: Decision, outcome: Outcome) -> Non
         )
         if new.due_seconds <= 0:
             outcome.segments.append(Segment(now.tenant_id, now.run_id, no, 0, keys, nodes, new.attempt, new.queue))
-    record(db, now.tenant_id, now.run_id, decision.events, outcome)
+    record(db, decision.events, outcome)
     if decision.status is not None:
         _new_status(db, now, decision, outcome)
 
@@ -211,7 +222,7 @@ def _complete(db: Hot, now: Situation, frm: str, outcome: Outcome) -> str:
     except Exception as wrong:
         error = {"code": "output_failed", "message": f"The chain's output failed: {wrong!r}"[:1000], "step": None}
         transition(db, now, frm, "failed", error=error)
-        record(db, now.tenant_id, now.run_id, [Event("run_failed", data={"status": "failed", "error": error})], outcome)
+        record(db, [Event("run_failed", data={"status": "failed", "error": error})], outcome)
         outcome.result = error
         return "failed"
     transition(db, now, frm, "completed", output=stored.text, output_ref=stored.ref, degraded_reason=degraded)
@@ -220,7 +231,7 @@ def _complete(db: Hot, now: Situation, frm: str, outcome: Outcome) -> str:
         data["degraded_reason"] = degraded
     if stored.text is not None:
         data["output"] = output
-    record(db, now.tenant_id, now.run_id, [Event("run_completed", data=data)], outcome)
+    record(db, [Event("run_completed", data=data)], outcome)
     outcome.result = output
     return "completed"
 

@@ -32,9 +32,8 @@ def answer(tenant_id: UUID, run_id: UUID, given: Json, step: str | None = None) 
             return
         outcome = Outcome(tenant_id, run_id)
         _apply(db, now, waiting, given, outcome)
-        moved = move(db, tenant_id, run_id)
-    moved.events = outcome.events + moved.events
-    deliver_later(moved)
+        move(db, outcome)
+    deliver_later(outcome)
 
 
 def _waiting(db: Hot, now: Situation, given: Json, step: str | None) -> Unfinished | None:
@@ -65,13 +64,7 @@ def _apply(db: Hot, now: Situation, waiting: Unfinished, given: Json, outcome: O
                 errors=[{"field": "answer", "message": f"is larger than {payload.MAX_FACTS_BYTES} bytes"}]
             )
         pass_gate(db, now.run_id, waiting.key, given, facts)
-        record(
-            db,
-            now.tenant_id,
-            now.run_id,
-            [Event("step_succeeded", waiting.key, "gate", {"attempt": waiting.attempt})],
-            outcome,
-        )
+        record(db, [Event("step_succeeded", waiting.key, "gate", {"attempt": waiting.attempt})], outcome)
     else:
         db.do("step_again", now.run_id, waiting.key, json.dumps(given))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from chains.advance import deliver_later, move
+from chains.advance import Outcome, deliver_later, move
 from chains.transitions import FINAL
 from errors import NotFound, WrongState
 from storage import situation
@@ -20,5 +20,6 @@ def cancel(tenant_id: UUID, run_id: UUID) -> None:
         if now.status in FINAL:
             raise WrongState(f"The run is {now.status}; only a run that is not final can be cancelled.")
         db.do("stop_run", run_id, "cancelled", None)
-        outcome = move(db, tenant_id, run_id)
+        outcome = Outcome(tenant_id, run_id)
+        move(db, outcome)
     deliver_later(outcome)

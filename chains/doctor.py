@@ -54,13 +54,12 @@ def _settle(tenant_id: UUID, run_id: UUID, apply: bool) -> Stranded | None:
         rows = db.all("results", run_id)
         to = _newest_that_fits(now, {row[0]: row[1] for row in rows})
         if apply and (to is not None or now.status != "failed"):
-            outcome = _move_or_set_aside(db, now, to)
+            _move_or_set_aside(db, now, to, outcome)
     deliver(outcome)
     return Stranded(tenant_id, run_id, now.chain, now.version, now.status, to)
 
 
-def _move_or_set_aside(db: Hot, now: Situation, to: str | None) -> Outcome:
-    outcome = Outcome(now.tenant_id, now.run_id)
+def _move_or_set_aside(db: Hot, now: Situation, to: str | None, outcome: Outcome) -> None:
     gone = f"version {now.version} of the chain {now.chain} has left the code"
     if to is None:
         error = {"code": "version_gone", "message": f"{gone} and no other fits this run.", "step": None}
@@ -68,10 +67,8 @@ def _move_or_set_aside(db: Hot, now: Situation, to: str | None) -> Outcome:
     else:
         db.do("set_version", now.run_id, to)
         told: dict[str, Any] = {"reason": f"{gone}: the run goes on with version {to}"}
-        record(db, now.tenant_id, now.run_id, [Event("governance_intervention", data=told)], outcome)
-    moved = move(db, now.tenant_id, now.run_id)
-    moved.events = outcome.events + moved.events
-    return moved
+        record(db, [Event("governance_intervention", data=told)], outcome)
+    move(db, outcome)
 
 
 def _newest_that_fits(now: Situation, done: dict[str, str]) -> str | None:

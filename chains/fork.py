@@ -7,8 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from chains import catalog
-from chains.advance import Outcome, deliver_later, move, record
-from chains.decide import Event
+from chains.advance import Outcome, deliver_later, move
 from chains.submit import SubmitRequest, insert
 from errors import InvalidInput, NotFound
 from storage import blobs
@@ -40,23 +39,17 @@ def fork(tenant_id: UUID, run_id: UUID, after_step: str, new_input: Json = None)
     forked = uuid7()
     refs = [(key, blobs.copy_to_run(ref, tenant_id, forked)) for key, ref in kept if ref]
     request = SubmitRequest(chain.name, None, agent_id=agent_id, user_id=user_id, traceparent=traceparent)
+    outcome = Outcome(tenant_id, forked)
     with hot() as db, db.transaction(tenant_id, forked):
-        insert(db, tenant_id, forked, request, chain, accepted, forked=(run_id, after_step))
-        outcome = _keep_checkpoints(db, tenant_id, run_id, forked, [row[0] for row in kept], refs)
-        moved = move(db, tenant_id, forked)
-    moved.events = outcome.events + moved.events
-    deliver_later(moved)
+        insert(db, outcome, request, chain, accepted, forked=(run_id, after_step))
+        _keep_checkpoints(db, run_id, forked, [row[0] for row in kept], refs)
+        move(db, outcome)
+    deliver_later(outcome)
     return forked
 
 
-def _keep_checkpoints(
-    db: Hot, tenant_id: UUID, parent: UUID, forked: UUID, keys: list[str], refs: list[tuple[str, str]]
-) -> Outcome:
+def _keep_checkpoints(db: Hot, parent: UUID, forked: UUID, keys: list[str], refs: list[tuple[str, str]]) -> None:
     db.do("copy_steps", parent, forked, keys)
     for key, ref in refs:
         db.do("set_output_ref", forked, key, ref)
     db.do("set_done", forked, len(keys))
-    outcome = Outcome(tenant_id, forked)
-    told = {"parent_run_id": str(parent), "after_step": keys[-1]}
-    record(db, tenant_id, forked, [Event("run_accepted", data=told)], outcome)
-    return outcome

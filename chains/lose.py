@@ -39,12 +39,11 @@ def lose(held: Held) -> bool:
             else Event("step_rescued", key, node, told)
         )
         obeyed = held.reason == DRAINED and now.stop is not None  # it ended because it was asked to: nobody is rescued
-        record(db, held.tenant_id, held.run_id, [] if obeyed else [event], outcome)
-        moved = move(db, held.tenant_id, held.run_id)
+        record(db, [] if obeyed else [event], outcome)
+        move(db, outcome)
     if not obeyed:
         _count(node, held.reason, poison)
-    moved.events = outcome.events + moved.events
-    deliver(moved)
+    deliver(outcome)
     return True
 
 

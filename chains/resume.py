@@ -28,10 +28,9 @@ def resume(tenant_id: UUID, run_id: UUID) -> None:
         db.do("clear_for_resume", run_id)
         keys = [row[0] for row in db.all("retry_failed_steps", run_id)]
         transition(db, now, "failed", "running")
-        record(db, tenant_id, run_id, [Event("run_resumed", data={"status": "running", "steps": keys})], outcome)
-        moved = move(db, tenant_id, run_id)
-    moved.events = outcome.events + moved.events
-    deliver_later(moved)
+        record(db, [Event("run_resumed", data={"status": "running", "steps": keys})], outcome)
+        move(db, outcome)
+    deliver_later(outcome)
 
 
 def dry_run(tenant_id: UUID, run_id: UUID) -> dict[str, Any]:

@@ -15,11 +15,12 @@ from uuid import UUID
 
 import metrics
 from chains import catalog, payload
-from chains.advance import Outcome, advance, deliver_later, move, record
-from chains.decide import Event
+from chains.advance import Outcome, advance, deliver_later, move
 from chains.definition import Accepted, Chain
 from errors import IdempotencyConflict, InvalidInput, SessionBusy
+from storage import situation
 from storage.postgres import Duplicate, Hot, hot
+from storage.situation import Situation
 from storage.tables import uuid7
 
 Json = Any
@@ -59,21 +60,15 @@ def submit(tenant_id: UUID, request: SubmitRequest) -> Submitted:
         return before
     accepted = chain.accept(request.input)
     run_id = uuid7()
+    outcome = Outcome(tenant_id, run_id)
     busy: list[UUID] = []
     try:
         with hot() as db, db.transaction(tenant_id, run_id):
-            if not insert(db, tenant_id, run_id, request, chain, accepted, digest):
+            now = insert(db, outcome, request, chain, accepted, digest)
+            if now is None:
                 raise _KeyTaken
-            outcome = Outcome(tenant_id, run_id)
-            record(
-                db,
-                tenant_id,
-                run_id,
-                [Event("run_accepted", data={"chain": chain.name, "chain_version": chain.version})],
-                outcome,
-            )
             busy = _make_room(db, tenant_id, run_id, request)
-            moved = move(db, tenant_id, run_id)
+            move(db, outcome, now)
     except _KeyTaken:
         assert request.idem_key is not None
         before = _replay(tenant_id, request.idem_key, digest)
@@ -81,11 +76,11 @@ def submit(tenant_id: UUID, request: SubmitRequest) -> Submitted:
         return before
     except Duplicate as taken:
         raise SessionBusy() from taken
-    moved.events = outcome.events + moved.events
+    outcome.events.clear()  # nobody watches a run that nobody knows of yet
     metrics.RUNS_ACCEPTED.labels(chain=chain.name).inc()
     for other in busy:
         _interrupt(tenant_id, other)
-    return Submitted(run_id, False, moved)
+    return Submitted(run_id, False, outcome)
 
 
 def deliver_accepted(accepted: Submitted) -> None:
@@ -109,15 +104,16 @@ def new_trace(traceparent: str | None) -> tuple[str, str]:
 
 def insert(
     db: Hot,
-    tenant_id: UUID,
-    run_id: UUID,
+    outcome: Outcome,
     request: SubmitRequest,
     chain: Chain,
     accepted: Accepted,
     digest: bytes | None = None,
     forked: tuple[UUID, str] | None = None,
-) -> bool:
-    """Write the run's row inside the caller's transaction; False: its idempotency key was used before.
+) -> Situation | None:
+    """Write the run's row and its first event inside the caller's transaction.
+
+    The new run's situation, or None: its idempotency key was used before.
 
     forked: (parent run, step) of a fork. Raises InvalidInput where the input's declared facts are too large.
     """
@@ -126,10 +122,13 @@ def insert(
         message = f"the fields {', '.join(accepted.facts)} together are larger than {payload.MAX_FACTS_BYTES} bytes"
         raise InvalidInput(errors=[{"field": "input", "message": message}])
     trace_id, traceparent = new_trace(request.traceparent)
+    told = {"chain": chain.name, "chain_version": chain.version}
+    if forked is not None:
+        told = {"parent_run_id": str(forked[0]), "after_step": forked[1]}
     row = db.one(
         "insert_run",
-        run_id,
-        tenant_id,
+        outcome.run_id,
+        outcome.tenant_id,
         chain.name,
         chain.version,
         request.session_id,
@@ -145,8 +144,13 @@ def insert(
         payload.dump(accepted.input),
         facts,
         *(forked or (None, None)),
+        payload.dump(told),
     )
-    return row is not None
+    if row is None:
+        return None
+    outcome.seq, outcome.at = 1, row[0]
+    known = (chain.name, chain.version, json.loads(facts), request.session_id, trace_id)
+    return situation.accepted(outcome.tenant_id, outcome.run_id, *known)
 
 
 def _make_room(db: Hot, tenant_id: UUID, run_id: UUID, request: SubmitRequest) -> list[UUID]:

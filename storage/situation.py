@@ -64,6 +64,38 @@ class Situation:
     trace_id: str
 
 
+def accepted(
+    tenant_id: UUID,
+    run_id: UUID,
+    chain: str,
+    version: str,
+    input_facts: dict[str, Json],
+    session_id: str | None,
+    trace_id: str,
+) -> Situation:
+    """The situation of a run that this transaction has just inserted: nothing of it is done."""
+    return Situation(
+        run_id,
+        tenant_id,
+        chain,
+        version,
+        status="pending",
+        stop=None,
+        stopping_seconds=0.0,
+        input_facts=input_facts,
+        session_id=session_id,
+        error=None,
+        past_deadline=False,
+        done={},
+        unfinished=(),
+        segments=(),
+        last_no=0,
+        versions=0,
+        degraded_reason=None,
+        trace_id=trace_id,
+    )
+
+
 def read(db: Hot, tenant_id: UUID, run_id: UUID) -> Situation | None:
     """The run's situation, or None if this tenant has no such run. Call it inside `db.transaction`."""
     row = db.one("situation", run_id)

@@ -251,10 +251,10 @@ def _commit_last(lease: Lease, checkpoint: Checkpoint, told: Told) -> tuple[Comm
         if committed is None:
             return None
         faults.point("in_join", lease.key)
-        outcome = move(db, lease.tenant_id, lease.run_id)
+        outcome = Outcome(lease.tenant_id, lease.run_id, events=told(committed), seq=committed.seq, at=committed.at)
+        move(db, outcome)
         if outcome.status is not None:
             faults.point("in_final_transition", lease.key)
-    outcome.events = told(committed) + outcome.events
     return committed, outcome
 
 

@@ -101,10 +101,9 @@ def _close(
         db.one("close_step", *values, _text(error), _text(pause), datetime.now(UTC), due_seconds)
         if status == "failed":
             db.do("stop_run", lease.run_id, "failed", _text(error))
-        record(db, lease.tenant_id, lease.run_id, [*ctx.events, *_events(lease, status, error, due_seconds)], outcome)
-        moved = move(db, lease.tenant_id, lease.run_id)
-    moved.events = outcome.events + moved.events
-    deliver(moved)
+        record(db, [*ctx.events, *_events(lease, status, error, due_seconds)], outcome)
+        move(db, outcome)
+    deliver(outcome)
 
 
 def _events(lease: Lease, status: str, error: Json, due_seconds: float | None) -> list[Event]:
