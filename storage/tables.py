@@ -147,7 +147,7 @@ class Run(Base):
         _one_of("stop", STOP_REASONS, "runs"),
         _one_of("on_busy", ON_BUSY, "runs"),
         # the same request again finds its run
-        UniqueConstraint("tenant_id", "idem_key", name="runs_idempotency"),
+        Index("runs_by_key", "tenant_id", "idem_key", unique=True, postgresql_where=text("idem_key IS NOT NULL")),
         # one run at a time may change a session, a paused one included
         Index(
             "runs_session_busy",

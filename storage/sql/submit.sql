@@ -7,7 +7,7 @@ WITH run AS (
                       created_at, seq)
     VALUES ($1, $2, $3, $4, 'pending', $5, $6, $7, $8, $9, $10, $11, $12, now() + make_interval(secs => $13), $14,
             $15::json, $16::json, $17, $18, now(), 1)
-    ON CONFLICT (tenant_id, idem_key) DO NOTHING
+    ON CONFLICT (tenant_id, idem_key) WHERE idem_key IS NOT NULL DO NOTHING
     RETURNING id, tenant_id
 ), event AS (
     INSERT INTO events (run_id, seq, tenant_id, type, at, data)
