@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Row
 
 from chains import catalog
 from chains.outline import outline
@@ -110,7 +109,7 @@ def _step(
 def _outline(found: Found) -> list[tuple[str, str, str]]:
     """What the definition says beyond the rows; nothing where its version has left the code."""
     row = found.run
-    done: dict[str, Row[Any]] = {step.key: step for step in found.steps if step.status == "succeeded"}
+    done = {step.key: step for step in found.steps if step.status == "succeeded"}
     facts = payloads.parsed(row.facts) or {}
     try:
         body = catalog.definition(row.chain, row.chain_version, facts)

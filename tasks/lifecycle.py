@@ -50,6 +50,7 @@ def _starting(sender: str, instance: Any, **_: Any) -> None:
     global _node_name, _forks
     _node_name = sender
     _forks = getattr(instance.pool_cls, "__module__", "").endswith("prefork")
+    os.nice(settings().worker_nice)  # a request that waits behind a full pool of nodes would wait for all of them
     if not _forks:
         _begin(sender)
 

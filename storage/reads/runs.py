@@ -2,72 +2,77 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Row, func, select, tuple_
+from sqlalchemy import JSON, Row, func, select, tuple_
 
 from errors import NotFound
-from storage.postgres import session
+from storage.postgres import hot, session
 from storage.reads.cursors import PAGE_BYTES, decode, encode
 from storage.reads.payloads import as_text
-from storage.tables import Run, Segment, Step
+from storage.tables import Base, Run, Segment, Step
 
 FINAL = ("completed", "failed", "cancelled")
 
-_COLUMNS = (
-    Run.id,
-    Run.chain,
-    Run.chain_version,
-    Run.status,
-    Run.seq,
-    Run.done,
-    Run.session_id,
-    Run.agent_id,
-    Run.parent_run_id,
-    Run.trace_id,
-    Run.output_ref,
-    Run.degraded_reason,
-    Run.created_at,
-    Run.started_at,
-    Run.finished_at,
-    as_text(Run.input),
-    as_text(Run.facts),
-    as_text(Run.output),
-    as_text(Run.error),
-    as_text(Run.pause),
-)
-_STEP_COLUMNS = (
-    Step.run_id,
-    Step.key,
-    Step.node,
-    Step.status,
-    Step.version,
-    Step.attempt,
-    Step.started_at,
-    Step.finished_at,
-    as_text(Step.facts),
-)
-_SEGMENT_COLUMNS = (
-    Segment.run_id,
-    Segment.no,
-    Segment.keys,
-    Segment.nodes,
-    Segment.pos,
-    Segment.attempt,
-    Segment.token,
-    Segment.claimed_at,
-)
+
+class RunRow(NamedTuple):
+    """A run's columns that clients see something of; JSON as text."""
+
+    id: UUID
+    chain: str
+    chain_version: str
+    status: str
+    seq: int
+    done: int
+    session_id: str | None
+    agent_id: str | None
+    parent_run_id: UUID | None
+    trace_id: str
+    output_ref: str | None
+    degraded_reason: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    input: str
+    facts: str | None
+    output: str | None
+    error: str | None
+    pause: str | None
+
+
+class StepRow(NamedTuple):
+    """A step's columns that clients see something of."""
+
+    key: str
+    node: str
+    status: str
+    attempt: int
+    started_at: datetime | None
+    finished_at: datetime | None
+    facts: str | None
+
+
+class SegmentRow(NamedTuple):
+    """An open segment: what is queued, runs, and comes after it."""
+
+    keys: list[str]
+    nodes: list[str]
+    pos: int
+    attempt: int
+    token: UUID | str | None
+    claimed_at: datetime | None
 
 
 class Found(NamedTuple):
     """A run's row with the rows of its steps (by version) and of its open segments."""
 
-    run: Row[*tuple[Any, ...]]
-    steps: Sequence[Row[*tuple[Any, ...]]]
-    segments: Sequence[Row[*tuple[Any, ...]]]
+    run: RunRow
+    steps: Sequence[StepRow]
+    segments: Sequence[SegmentRow]
 
 
 class Standing(NamedTuple):
@@ -84,11 +89,30 @@ class Standing(NamedTuple):
 
 def get(tenant_id: UUID, run_id: UUID) -> Found:
     """A run of the tenant. Raises NotFound."""
-    with session(tenant_id) as db:
-        row = db.execute(select(*_COLUMNS).where(Run.id == run_id)).one_or_none()
-        if row is None:
-            raise NotFound("There is no run of this id.")
-        return _with_steps(db, [row])[0]
+    with hot() as db:
+        row = db.one("run", run_id, tenant=tenant_id)
+    if row is None:
+        raise NotFound("There is no run of this id.")
+    *run, steps, segments = row
+    return Found(
+        RunRow(*run),
+        [_step(*one) for one in json.loads(steps or "[]")],
+        [_segment(*one) for one in json.loads(segments or "[]")],
+    )
+
+
+def _step(key: str, node: str, status: str, attempt: int, began: str | None, ended: str | None, facts: str) -> StepRow:
+    return StepRow(key, node, status, attempt, _moment(began), _moment(ended), facts)
+
+
+def _segment(
+    keys: list[str], nodes: list[str], pos: int, attempt: int, token: str | None, claimed: str | None
+) -> SegmentRow:
+    return SegmentRow(keys, nodes, pos, attempt, token, _moment(claimed))
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def standing(tenant_id: UUID, run_id: UUID) -> Standing:
@@ -122,7 +146,7 @@ def page(
     order = (one_more.c.created_at.desc(), one_more.c.id.desc())
     added = func.sum(one_more.c.size).over(order_by=order)
     sized = select(one_more, added.label("total"), func.count().over().label("found")).subquery()
-    asked = select(*_COLUMNS, sized.c.found).join(sized, sized.c.id == Run.id)
+    asked = select(*_columns(Run, RunRow), sized.c.found).join(sized, sized.c.id == Run.id)
     asked = asked.where((sized.c.total <= PAGE_BYTES) | (sized.c.total == sized.c.size))
     with session(tenant_id) as db:
         rows = db.execute(asked.order_by(Run.created_at.desc(), Run.id.desc()).limit(limit)).all()
@@ -142,11 +166,18 @@ def _with_steps(db: Any, rows: Sequence[Row[*tuple[Any, ...]]]) -> list[Found]:
     ids = [row.id for row in rows]
     if not ids:
         return []
-    steps: dict[UUID, list[Row[*tuple[Any, ...]]]] = {run_id: [] for run_id in ids}
-    segments: dict[UUID, list[Row[*tuple[Any, ...]]]] = {run_id: [] for run_id in ids}
-    for step in db.execute(select(*_STEP_COLUMNS).where(Step.run_id.in_(ids)).order_by(Step.version, Step.key)):
-        steps[step.run_id].append(step)
-    opened = select(*_SEGMENT_COLUMNS).where(Segment.run_id.in_(ids), Segment.open)
-    for segment in db.execute(opened.order_by(Segment.no)):
-        segments[segment.run_id].append(segment)
-    return [Found(row, steps[row.id], segments[row.id]) for row in rows]
+    steps: dict[UUID, list[StepRow]] = {run_id: [] for run_id in ids}
+    segments: dict[UUID, list[SegmentRow]] = {run_id: [] for run_id in ids}
+    of_steps = select(Step.run_id, *_columns(Step, StepRow)).where(Step.run_id.in_(ids))
+    for run_id, *step in db.execute(of_steps.order_by(Step.version, Step.key)):
+        steps[run_id].append(StepRow(*step))
+    opened = select(Segment.run_id, *_columns(Segment, SegmentRow)).where(Segment.run_id.in_(ids), Segment.open)
+    for run_id, *segment in db.execute(opened.order_by(Segment.no)):
+        segments[run_id].append(SegmentRow(*segment))
+    return [Found(RunRow(*row[: len(RunRow._fields)]), steps[row.id], segments[row.id]) for row in rows]
+
+
+def _columns(table: type[Base], row: type[NamedTuple]) -> list[Any]:
+    """The table's columns for such a row."""
+    found = [getattr(table, name) for name in row._fields]
+    return [as_text(one) if isinstance(one.type, JSON) else one for one in found]

@@ -8,3 +8,14 @@ LEFT JOIN LATERAL (
 ) e ON r.seq > $2
 WHERE r.id = $1
 ORDER BY e.seq
+
+-- name: run(uuid)
+-- Once a run is accepted and at every look at one: its row, its steps by version, its open segments. The columns are
+-- those of RunRow, StepRow and SegmentRow in storage/reads/runs.py, in their order.
+SELECT id, chain, chain_version, status, seq, done, session_id, agent_id, parent_run_id, trace_id, output_ref,
+    degraded_reason, created_at, started_at, finished_at, input::text, facts::text, output::text, error::text, pause::text,
+    (SELECT json_agg(json_build_array(key, node, status, attempt, started_at, finished_at, facts::text) ORDER BY version, key)::text
+     FROM steps WHERE run_id = $1),
+    (SELECT json_agg(json_build_array(keys, nodes, pos, attempt, token, claimed_at) ORDER BY no)::text
+     FROM segments WHERE run_id = $1 AND open)
+FROM runs WHERE id = $1
