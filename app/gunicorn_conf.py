@@ -12,6 +12,7 @@ from gevent import monkey
 
 monkey.patch_all()
 
+import gc  # noqa: E402
 import os  # noqa: E402
 import resource  # noqa: E402
 import signal  # noqa: E402
@@ -59,7 +60,13 @@ def on_starting(_server: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """On SIGTERM and SIGQUIT end the live streams first, so that nobody waits for them: their clients reconnect."""
+    """On SIGTERM and SIGQUIT end the live streams first, so that nobody waits for them: their clients reconnect.
+
+    What was imported stays for ever: the garbage collector need not look at it again, which took it a third of a second
+    in the middle of requests.
+    """
+    gc.collect()
+    gc.freeze()
     for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
         signal.signal(number, _ending(signal.getsignal(number)))
 
