@@ -9,6 +9,7 @@ process ends. Nobody waits for a lease to run out.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -53,6 +54,13 @@ def _starting(sender: str, instance: Any, **_: Any) -> None:
     os.nice(settings().worker_nice)  # a request that waits behind a full pool of nodes would wait for all of them
     if not _forks:
         _begin(sender)
+
+
+@signals.worker_ready.connect
+def _settled(**_: Any) -> None:
+    """What was imported stays for ever: the garbage collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @signals.worker_process_init.connect
