@@ -52,7 +52,7 @@ def json_talker(request: pytest.FixtureRequest) -> Iterator[Any]:
 def test_chat_gives_the_whole_answer(talker: Any) -> None:
     said = talker.chat(HELLO, max_tokens=20)
     assert isinstance(said, str)
-    assert len(said) > 3
+    assert said.strip()
 
 
 def test_stream_gives_the_answer_in_pieces(talker: Any) -> None:
