@@ -161,7 +161,7 @@ class Run(Base):
             postgresql_where=text("status IN ('running', 'paused') AND session_id IS NOT NULL"),
         ),
         # the list of runs, newest first
-        Index("runs_newest", "tenant_id", "created_at", "id"),
+        Index("runs_newest", "tenant_id", "created_at", "id", postgresql_where=text("created_at > '-infinity'")),
         # the runs of a session: its history, and the next one in its queue
         Index(
             "runs_of_session",

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import JSON, Row, func, select, tuple_
+from sqlalchemy import JSON, Row, func, select, text, tuple_
 
 from errors import NotFound
 from storage.postgres import hot, session
@@ -135,7 +135,7 @@ def page(
 ) -> tuple[list[Found], str | None]:
     """The tenant's runs, newest first, and the next page's cursor. Raises InvalidInput for a wrong cursor."""
     size = _size(Run.input, Run.output, Run.output_ref) + 3_000 * Run.done
-    newest = select(Run.id, Run.created_at, size.label("size"))
+    newest = select(Run.id, Run.created_at, size.label("size")).where(Run.created_at > text("'-infinity'"))
     for column, value in ((Run.status, status), (Run.chain, chain), (Run.session_id, session_id)):
         if value is not None:
             newest = newest.where(column == value)

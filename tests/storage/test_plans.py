@@ -11,7 +11,22 @@ from psycopg2.extensions import connection as Connection
 from storage.statements import statement
 from tests.storage.conftest import rows
 
-HOT = ("lock_run", "claim", "start", "commit", "close_step", "situation", "intend_effect")
+HOT = (
+    "lock_run",
+    "lock_runs",
+    "claim",
+    "start",
+    "commit",
+    "commit_many",
+    "was_committed",
+    "close_step",
+    "situation",
+    "events",
+    "set_status",
+    "results",
+    "run",
+    "intend_effect",
+)
 PARTIAL = re.compile(r"using (\w+)")
 
 
@@ -35,4 +50,12 @@ def test_a_hot_statement_goes_by_the_primary_key(
     rows(app, "SET enable_hashjoin = off; SET enable_mergejoin = off")
     # Then the plan that is kept for the worker's life does not lean on these
     used = indexes_used(app, name)
-    assert used and used <= {"runs_pkey", "segments_pkey", "steps_pkey", "effects_pkey"}
+    assert used and used <= {"runs_pkey", "segments_pkey", "steps_pkey", "effects_pkey", "effects_of_run"}
+
+
+def test_the_list_of_runs_asks_for_its_index(app_db: Callable[..., Connection], tenant: object) -> None:
+    # Given the condition that storage/reads/runs.py writes, Then the tenant's index gives the newest runs
+    app = app_db(tenant)
+    rows(app, "SET enable_seqscan = off; SET enable_sort = off")
+    newest = "SELECT id FROM runs WHERE created_at > '-infinity' ORDER BY created_at DESC, id DESC LIMIT 10"
+    assert "runs_newest" in str(rows(app, f"EXPLAIN {newest}"))
