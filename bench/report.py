@@ -64,8 +64,8 @@ _METHOD = """\
 - **Synced commits**: `fsyncs` of the log by client processes in `pg_stat_io`. One chain at a time no two commits share
   a sync: {committed} chains, less the commit each that accepts the run. Under load: {chains} chains are accepted while
   the workers are frozen, which is counted apart; then the workers run all of them.
-- **Long chains**: {long} chains of {nodes} nodes in flight against {short} of 8, each from the release of the frozen
-  workers on, because what accepting costs is not a node's.
+- **Long chains**: {long} chains of {nodes} nodes against {short} of 8, from the first submission to the last end, as
+  everywhere. Accepting is dearer a node for short chains; the figure without it stands beside it.
 - **1 MB**: {payload} chains of 8 nodes that carry 1,000,000 characters each, one after another, less what these bytes
   cost in one process without any engine: made, written as JSON, hashed, in a synced file.
 - **POST to 202**: {posts} posts a second for {seconds} s from a process of its own to one web process, whatever the

@@ -92,6 +92,7 @@ BESIDE = (
     ("commits_commit_ms", "Synced commits: commit probe, ms", 2),
     ("long_8", "Long: Baton, chains of 8, nodes a second", 0),
     ("long_512", "Long: Baton, chains of 512, nodes a second", 0),
+    ("long_released", "Long: cost of a node, 512 ÷ 8, from the release of frozen workers on: accepting left out", 2),
     ("long_commit_ms", "Long: commit probe, ms", 2),
     ("payload_node", "1 MB: ms a node", 1),
     ("payload_bytes_ms", "1 MB: the bytes alone, ms", 1),

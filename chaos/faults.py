@@ -43,6 +43,7 @@ class Harm:
     rng: random.Random
     slow: float = 1.0
     frozen: threading.Event = field(default_factory=threading.Event)
+    redis_was_frozen: bool = False
     struck: list[Struck] = field(default_factory=list)
 
     @contextmanager
@@ -121,7 +122,9 @@ def forget_redis(harm: Harm) -> str:
 
 
 def freeze_redis(harm: Harm) -> str:
-    seconds = harm.slow * harm.rng.uniform(5, 60)
+    """For 60 s the first time, then for as long as is drawn."""
+    seconds = harm.slow * (harm.rng.uniform(5, 60) if harm.redis_was_frozen else 60)
+    harm.redis_was_frozen = True
     with harm.freeze("redis", seconds) as pid:
         pass
     return f"SIGSTOP redis ({pid}) for {seconds:.0f} s"
