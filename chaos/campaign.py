@@ -19,11 +19,15 @@ from chaos.instance import Instance
 
 SETTLE_SECONDS = 180.0
 
+ALONE, APART = {"BATON_STICKY_MILLISECONDS": "0"}, {"BATON_GROUP_COMMIT": "false"}
+MODES: dict[str, dict[str, str]] = {"fast": {}, "sticky": APART, "group": ALONE, "plain": {**ALONE, **APART}}
+
 
 @dataclass(frozen=True)
 class Plan:
     """What is asked for. gap_seconds: between two faults; every: each fault at least once, else drawn by weight;
-    slow: scales freezes; alive_seconds: the workers' lease; minutes: the load ends by then.
+    slow: scales freezes; alive_seconds: the workers' lease; minutes: the load ends by then; mode: which of the engine's
+    two ways to be fast are on.
     """
 
     runs: int = 10_000
@@ -35,6 +39,7 @@ class Plan:
     alive_seconds: float = 8.0
     workers: int = 2
     minutes: float | None = None
+    mode: str = "fast"
 
 
 def schedule(plan: Plan) -> list[tuple[float, str]]:
@@ -54,7 +59,9 @@ def schedule(plan: Plan) -> list[tuple[float, str]]:
 def run(plan: Plan, folder: Path, say: Callable[[str], None]) -> Report:
     """Do it; the report has the counts. Raises RuntimeError where the instance does not start."""
     effects = EffectServer()
-    instance = Instance(folder, effects.url, workers=plan.workers, alive_seconds=plan.alive_seconds)
+    instance = Instance(
+        folder, effects.url, workers=plan.workers, alive_seconds=plan.alive_seconds, settings=MODES[plan.mode]
+    )
     rng = random.Random(f"load {plan.seed}")
     wanted = [load.draw(rng, number, plan.seed) for number in range(plan.runs)]
     try:

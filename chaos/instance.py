@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,22 @@ STOP_SECONDS = 60.0
 
 
 class Instance:
-    """One `manage.py up`, started with `start` and ended with `stop`. folder: its data dir."""
+    """One `manage.py up`, started with `start` and ended with `stop`. folder: its data dir; settings: more of them."""
 
-    def __init__(self, folder: Path, effect_url: str, *, workers: int, alive_seconds: float) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        effect_url: str,
+        *,
+        workers: int,
+        alive_seconds: float,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = folder
         self.workers = workers
         self.alive_seconds = alive_seconds
         self._effect_url = effect_url
+        self._settings = dict(settings or {})
         self._up: subprocess.Popen[bytes] | None = None
         self._kept = kept.Instance(folder)
         self.env: dict[str, str] = {}
@@ -50,6 +60,7 @@ class Instance:
             "BATON_WORKER_ALIVE_SECONDS": str(self.alive_seconds),
             "BATON_EMBEDDED_MODEL_URL": "http://127.0.0.1:9/v1",  # no model: probes need none
             "PORT": str(_free_port()),
+            **self._settings,
         }
         argv = [sys.executable, "manage.py", "up", "--data-dir", str(self.folder), "--no-flower", "--quiet"]
         with (self.folder / "up.log").open("ab") as log:

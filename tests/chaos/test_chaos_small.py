@@ -11,7 +11,6 @@ from chaos.campaign import Plan, run
 SMALL = Plan(runs=300, seed=7, per_second=5.0, gap_seconds=(1.5, 3.5), every=True, slow=0.15, alive_seconds=3.0)
 
 
-@pytest.mark.chaos
 @pytest.mark.timeout(280)
 def test_300_runs_under_every_fault(tmp_path: Path) -> None:
     """Given 300 probe runs, when every fault strikes at least once, then the checker finds nothing wrong."""
