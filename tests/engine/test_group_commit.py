@@ -208,3 +208,25 @@ def test_a_leader_killed_in_its_statement(workers: Workers, runs: Runs) -> None:
     runs.wait(run, seconds=30)
     assert runs.types(run).count("step_succeeded") == 8
     runs.check(run)
+
+
+def test_a_slow_postgres_slows_the_taking_of_messages(workers: Workers, runs: Runs) -> None:
+    # Given a worker of two threads, and a table that takes no step for a while
+    workers.stop_all()
+    blocker = psycopg2.connect(runs.db.dsn, password=runs.db.info.password)
+    with blocker.cursor() as cursor:
+        cursor.execute("LOCK TABLE steps IN EXCLUSIVE MODE")
+    worker = workers.start(concurrency=2)
+    # When ten runs are there to be done
+    started = [runs.submit({"steps": 8}) for _ in range(10)]
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'steps'::regclass"
+    runs.until(lambda: runs.rows(waiting)[0][0] == 1, 10, "no group waits")
+    runs.until(lambda: worker.received() == 2, 10, "the threads took no messages")
+    # Then one statement waits, each thread waits for its own commit, and the other runs stay in the queue
+    assert broker.queue_lengths(["agents"]) == {"agents": 8}
+    # And when Postgres goes on, so do they
+    blocker.rollback()
+    blocker.close()
+    for run in started:
+        runs.wait(run, seconds=30)
+        runs.check(run)

@@ -12,14 +12,9 @@ from celery import Celery
 from chains import send
 from chains.cancel import cancel
 from tests.engine.conftest import Runs
-from tests.engine.workers import WorkerProcess, Workers
+from tests.engine.workers import Workers
 
 EIGHT = [str(number) for number in range(1, 9)]
-
-
-def received(worker: WorkerProcess) -> int:
-    """How many messages the worker took from the broker so far."""
-    return worker.output().count("] received")
 
 
 def task_events(app: Celery, wanted: int, seconds: float = 10.0) -> list[dict[str, str]]:
@@ -45,7 +40,7 @@ def test_quick_steps_ride_in_one_message(workers: Workers, runs: Runs) -> None:
     run = runs.submit({"steps": 8})
     runs.wait(run)
     # Then one message was enough, and every step has its checkpoint in order
-    assert received(worker) == 1
+    assert worker.received() == 1
     assert [key for _, key in sorted((one["version"], key) for key, one in runs.steps(run).items())] == EIGHT
     runs.check(run)
 
@@ -54,7 +49,7 @@ def test_without_stickiness_every_step_is_a_message(workers: Workers, runs: Runs
     workers.stop_all()
     worker = workers.start(BATON_STICKY_MILLISECONDS="0")
     runs.wait(runs.submit({"steps": 8}))
-    assert received(worker) == 8
+    assert worker.received() == 8
 
 
 def test_a_hop_ends_when_its_time_is_over(workers: Workers, runs: Runs) -> None:
@@ -64,7 +59,7 @@ def test_a_hop_ends_when_its_time_is_over(workers: Workers, runs: Runs) -> None:
     # When a line of eight quick steps runs, Then the rest went back to the broker after every one
     run = runs.submit({"steps": 8})
     runs.wait(run)
-    assert received(worker) == 8
+    assert worker.received() == 8
     runs.check(run)
 
 
@@ -74,7 +69,7 @@ def test_a_slow_step_is_never_run_inside_a_hop(workers: Workers, runs: Runs) -> 
     worker = workers.start(BATON_STICKY_MILLISECONDS="60000")
     runs.wait(runs.submit({"steps": 4, "sleep_ms": 1}))
     # Then each of them was a message
-    assert received(worker) == 4
+    assert worker.received() == 4
 
 
 def test_a_retry_inside_a_hop_is_a_retry(workers: Workers, runs: Runs) -> None:

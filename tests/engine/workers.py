@@ -67,6 +67,10 @@ class WorkerProcess:
     def output(self) -> str:
         return self.log.read_text(errors="replace")
 
+    def received(self) -> int:
+        """How many messages it took from the broker so far."""
+        return self.output().count("] received")
+
 
 class Workers:
     """The workers that run now. `shared` is one plain worker for the tests that need nothing special."""
