@@ -23,6 +23,14 @@ def note(state: Json, ctx: Any) -> Json:
     return {"step": ctx.step, "attempt": ctx.attempt}
 
 
+@node("t.count", reads=("input", "first", "second"))
+def count(state: Json, ctx: Any) -> Json:
+    """The sum of what it can see so far, from a start in the input."""
+    return {
+        "sum": 1 + sum(state[name]["sum"] for name in ("first", "second") if name in state) + state["input"]["start"]
+    }
+
+
 @node("t.slow", reads=("input",))
 def slow(state: Json, ctx: Any) -> Json:
     """Works for `seconds`, and looks after a stop between units of work."""
@@ -204,6 +212,12 @@ EXITS = one("exits", "t.exits")
 ODD = one("odd", "t.odd")
 HALVES = Chain("halves", "1", step("t.halves"), output=lambda results: results.output("halves"))
 UNSAID = one("unsaid", "t.unsaid")
+COUNTS = Chain(
+    "counts",
+    "1",
+    sequence(*(step("t.count", name, quick=True) for name in ("first", "second", "third"))),
+    output=lambda results: results.output("third"),
+)
 ASK = Chain("ask", "1", sequence(step("t.note"), step("t.ask")))
 EFFECT = Chain(
     "effect", "1", sequence(step("t.effect"), step("t.note")), output=lambda results: results.output("effect")

@@ -16,7 +16,7 @@ import pytest
 
 from chains.submit import SubmitRequest, submit
 from storage import broker, checkpoints, group_commit
-from storage.checkpoints import Checkpoint, Committed, Lease
+from storage.checkpoints import Checkpoint, Committed, Lease, Next
 from storage.postgres import Unavailable
 from tests.conftest import Servers
 from tests.engine.conftest import Runs
@@ -171,6 +171,22 @@ def test_nobody_hangs_when_the_connection_breaks(
 
     with hot() as db:
         assert all(checkpoints.was_committed(db, lease, checkpoint()) is not None for lease in lost)
+
+
+def test_a_lost_answer_takes_the_next_lease_along(leases: list[Lease]) -> None:
+    # Given a commit that claimed the next step along, and whose answer was lost
+    following = Next(uuid4(), WORKER, 60, ("input",))
+    done = replace(checkpoint(), next=following)
+    assert group_commit.commit(leases[0], done, told) is not None
+    # When it is recognised, Then the next step is ours: nobody else could take it
+    from storage.postgres import hot
+
+    with hot() as db:
+        committed = checkpoints.was_committed(db, leases[0], done)
+    assert committed is not None
+    along = checkpoints.claimed_along(leases[0], done, committed)
+    assert along is not None and (along.pos, along.token, along.attempt) == (1, following.token, 1)
+    assert 50 < along.seconds <= 60
 
 
 @pytest.mark.parametrize("point", ["leader_before", "leader_after"])

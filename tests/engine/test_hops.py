@@ -129,3 +129,29 @@ def test_a_death_between_two_inner_links(
     assert flag.exists() and worker.exit_codes == [-signal.SIGKILL]
     assert runs.types(run).count("step_succeeded") == 8
     runs.check(run)
+
+
+def test_a_step_that_was_claimed_along_reads_what_the_steps_before_it_made(workers: Workers, runs: Runs) -> None:
+    # Given three quick steps of which each reads the input and those before it, in one hop
+    workers.stop_all()
+    worker = workers.start(BATON_STICKY_MILLISECONDS="60000")
+    run = runs.submit({"start": 10}, "counts")
+    # Then nothing is missing: 11, then 11 + 11, then 11 + 11 + 22
+    runs.wait(run)
+    assert runs.column(run, "output") == {"sum": 44}
+    assert worker.received() == 1
+
+
+def test_a_lease_that_came_along_is_given_back_when_the_hop_breaks(
+    workers: Workers, runs: Runs, tmp_path: Path
+) -> None:
+    # Given a hop in which something breaks between two links, while its worker lives on
+    workers.stop_all()
+    flag = tmp_path / "flag"
+    worker = workers.start(BATON_STICKY_MILLISECONDS="60000", BATON_FAULT_POINTS=f"between_links@1/3=error:{flag}")
+    run = runs.submit({"steps": 8})
+    # Then nobody waits for the lease's end, two minutes away: the fourth step runs at once, and nothing twice
+    runs.wait(run, seconds=10)
+    assert flag.exists() and not worker.exit_codes
+    assert runs.types(run).count("step_succeeded") == 8
+    runs.check(run)
