@@ -102,6 +102,15 @@ class Baton:
         assert outcome is not None
         return str(accepted.run_id), lambda: deliver(outcome)
 
+    def send_task_events(self, sent: bool) -> None:
+        """Tell the running workers to send task events, or to stop it, by Celery's own command."""
+        from chains.send import producer
+
+        told = producer().control.broadcast(
+            "enable_events" if sent else "disable_events", reply=True, limit=len(self.crew.workers), timeout=10
+        )
+        assert len(told) == len(self.crew.workers), told
+
     def ended(self, chains: list[str]) -> float | None:
         with self._database.cursor() as cursor:
             cursor.execute(

@@ -37,15 +37,17 @@ one target, and the goal is where we want to be.
 {peers}
 - All: {workers} processes of {threads} threads. Both on Celery: prefetch 1, late acknowledgement, {events}, log level
   {level}, a Redis of the same kind and settings each.
-- Two things in Baton's workers are not stock Celery: `storage/redis_transport.py` keeps one Redis client a channel and
-  acknowledges in company, `tasks/events.py` sends task events ten times a second.
+- Three things in Baton's workers are not stock Celery: `storage/redis_transport.py` keeps one Redis client a channel
+  and writes down only messages that take longer, `tasks/events.py` sends task events ten times a second, and the
+  processes give way to others (`BATON_WORKER_NICE`).
 """
 
 _PEERS = """\
 - **DBOS**: workflows of 8 steps that do nothing, called directly in threads, its fastest way when tried.
 - **LangGraph**: graphs of 8 nodes that do nothing on its PostgresSaver, `durability="sync"`, which is what Baton
   promises as well; a saver a thread on one connection pool, its fastest way when tried.
-- Both of them: a database each on the same PostgreSQL, a connection for whoever wants one, logs off."""
+- Both of them: a database each on the same PostgreSQL, a connection for whoever wants one, logs off. They tell no
+  monitor of their steps, so they are compared with Baton without task events; with them it stands below."""
 
 _NO_PEERS = """\
 - DBOS and LangGraph, which this page compares with too, are not in it: their packages could not be installed."""

@@ -19,12 +19,25 @@ PAYLOAD_BYTES, PAYLOAD_CHAINS = 1_000_000, 4
 
 
 def throughput(stand: Stand, number: int) -> dict[str, float]:
-    """Chains of 8 nodes, every contestant."""
+    """Chains of 8 nodes, every contestant; the peers, which tell no monitor, against Baton telling none."""
     figures = _crowds("throughput", stand, stand.all(number), stand.chains, 8)
-    rate = figures["throughput_baton"]
-    for name in (peer.crew.name for peer in stand.peers):
-        figures[f"throughput_over_{name}"] = rate / figures[f"throughput_{name}"]
+    if stand.peers:
+        quiet, cpu = _without_task_events(stand)
+        figures |= {"throughput_quiet": quiet, "throughput_cpu_quiet": cpu}
+        for name in (peer.crew.name for peer in stand.peers):
+            figures[f"throughput_over_{name}"] = quiet / figures[f"throughput_{name}"]
+            figures[f"throughput_told_over_{name}"] = figures["throughput_baton"] / figures[f"throughput_{name}"]
     return figures
+
+
+def _without_task_events(stand: Stand) -> tuple[float, float]:
+    with turn(stand.baton):
+        stand.baton.send_task_events(False)
+    try:
+        return crowd(stand.baton, stand.chains, 8)
+    finally:
+        with turn(stand.baton):
+            stand.baton.send_task_events(True)
 
 
 def medium(stand: Stand, number: int) -> dict[str, float]:

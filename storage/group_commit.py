@@ -3,8 +3,8 @@
 Leader and followers, no thread of its own, no delay: who comes while nobody writes writes at once; who comes meanwhile
 waits, and the first of the waiting leads the next round. A round holds commits of one tenant (row-level security sees
 one) and of different runs (a statement changes a row once). Alone, it is the plain commit. When everyone has an answer
-and the lead is handed on, the leader tells the viewers of all of them in one pipeline. Who waits for his commit takes no
-message meanwhile, so a slow Postgres slows the taking and nothing piles up here.
+and the lead is handed on, the leader tells the viewers of all of them in one pipeline. A thread that waits for its
+commit takes no message meanwhile, so a slow Postgres slows the taking and nothing piles up here.
 
 A statement that fails is tried row by row, so that one bad row fails alone. When Postgres is away everyone of the round
 is told, tries again, and recognises a commit that did happen.
