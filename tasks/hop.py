@@ -20,6 +20,7 @@ from celery import Task, signals
 
 import faults
 from chains.lose import DRAINED
+from chains.message import ForgedMessage, Message
 from chains.send import pass_on
 from settings import settings
 from storage.checkpoints import Lease
@@ -57,9 +58,12 @@ def go_on(tail: Sequence[Link], segment: tuple[UUID, UUID, int], parent_id: str,
         _hop.tail, _hop.lease = tail, lease
 
 
-def claimed_along() -> Lease | None:
-    """The lease of the step that begins now, if the commit before it claimed it."""
-    lease, _hop.lease = _hop.lease, None
+def claimed_along(message: Message) -> Lease | None:
+    """The lease of this message's step, if the commit before it claimed it. Raises ForgedMessage for another step's."""
+    lease = _hop.lease
+    if lease is not None and (lease.run_id, lease.segment, lease.pos) != (message.run, message.segment, message.pos):
+        raise ForgedMessage("it does not follow on the message that it came with")
+    _hop.lease = None
     return lease
 
 
@@ -88,8 +92,8 @@ class NodeTask(Task):  # type: ignore[misc]
                 tail, _hop.tail = _hop.tail, None
                 request = _run_next(self.app, tail, request)
         finally:
-            _hop.until, _hop.tail = 0.0, None
-            if (unused := claimed_along()) is not None:  # something of Celery's broke between two links
+            unused, _hop.lease, _hop.tail, _hop.until = _hop.lease, None, None, 0.0
+            if unused is not None:  # something of Celery's broke between two links, or the next one is forged
                 settle.give_back(unused, DRAINED)
         return answer
 

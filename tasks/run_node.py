@@ -70,11 +70,12 @@ def run_node(request: Any, node: Node, kwargs: dict[str, Any]) -> None:
     tail, request.chain = request.chain, None
     try:
         message = read(node.name, kwargs)
+        lease = hop.claimed_along(message)
     except ForgedMessage as forged:
         log.error("message_refused", task=node.name, reason=str(forged))
         return
     faults.point("before_claim", f"{message.segment}/{message.pos}")
-    lease = hop.claimed_along() or _claim(message, node)
+    lease = lease or _claim(message, node)
     if lease is None:
         return
     with telemetry.span(
@@ -102,7 +103,7 @@ def _execute(lease: Lease, node: Node, follow: Follow | None) -> bool:
     me.running[lease.token] = ctx
     try:
         faults.point("after_claim", lease.key)
-        planned = _planned(lease)
+        planned, following = _planned(lease)
         if planned is None:
             settle.give_back(lease, DRAINED)
             return False
@@ -115,7 +116,7 @@ def _execute(lease: Lease, node: Node, follow: Follow | None) -> bool:
             return False
         faults.point("after_node", lease.key)
         try:
-            return _finish(lease, ctx, thought, follow)
+            return _finish(lease, ctx, thought, follow, quick=following is not None and following.quick)
         except Exception:  # a bug of ours must not hold the lease until its deadline
             log.exception("commit_failed", run=str(lease.run_id), step=lease.key)
             settle.give_back(lease, "engine_error")
@@ -124,11 +125,13 @@ def _execute(lease: Lease, node: Node, follow: Follow | None) -> bool:
         me.running.pop(lease.token, None)
 
 
-def _planned(lease: Lease) -> PlannedStep | None:
+def _planned(lease: Lease) -> tuple[PlannedStep | None, PlannedStep | None]:
+    """The step, and the one that follows it in the segment; nothing where this process has not that version."""
     try:
-        return find(catalog.definition(lease.chain, lease.version, lease.input_facts), lease.key)
+        body = catalog.definition(lease.chain, lease.version, lease.input_facts)
     except (UnknownChain, UnknownVersion):
-        return None
+        return None, None
+    return find(body, lease.key), None if lease.last else find(body, lease.keys[lease.pos + 1])
 
 
 def _think(lease: Lease, node: Node, ctx: RunContext, planned: PlannedStep) -> Thought:
@@ -159,11 +162,10 @@ def _tell_start(lease: Lease) -> None:
         broker.publish(broker.hint(lease.tenant_id, lease.run_id, {"events": shown(lease.run_id, [event], *told)}))
 
 
-def _finish(lease: Lease, ctx: RunContext, thought: Thought, follow: Follow | None) -> bool:
-    """Commit and go on; False: fenced."""
+def _finish(lease: Lease, ctx: RunContext, thought: Thought, follow: Follow | None, *, quick: bool) -> bool:
+    """Commit and go on; False: fenced. quick: the segment goes on, with a step that is declared quick."""
     seconds = time.monotonic() - thought.began
     data = {"attempt": lease.attempt, "duration_ms": round(seconds * 1000, 3)}
-    quick = _next_is_quick(lease)
     events = [*ctx.events, Event("step_succeeded", lease.key, lease.node, data), *(_next_start(lease) if quick else [])]
     checkpoint = Checkpoint(
         thought.output.text,
@@ -196,15 +198,6 @@ def _finish(lease: Lease, ctx: RunContext, thought: Thought, follow: Follow | No
 def _next_start(lease: Lease) -> list[Event]:
     """The start of the segment's next step, a quick one: told now, it needs no write of its own."""
     return [Event("step_started", lease.keys[lease.pos + 1], lease.nodes[lease.pos + 1], {"attempt": 1})]
-
-
-def _next_is_quick(lease: Lease) -> bool:
-    """Whether the segment goes on after this step, with one that is declared quick."""
-    if lease.last:
-        return False
-    body = catalog.definition(lease.chain, lease.version, lease.input_facts)
-    following = find(body, lease.keys[lease.pos + 1])
-    return following is not None and following.quick
 
 
 def _next(lease: Lease) -> Next | None:

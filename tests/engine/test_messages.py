@@ -12,8 +12,9 @@ import redis
 
 from chains.cancel import cancel
 from chains.message import ForgedMessage, Message, read, task_id
-from chains.send import Segment, links, producer, send
+from chains.send import Segment, _publish, links, producer, send
 from errors import WrongState
+from storage import broker
 from tests.engine.conftest import Runs
 from tests.engine.workers import WorkerProcess, Workers
 
@@ -55,6 +56,22 @@ def test_a_forged_message_is_refused(worker: WorkerProcess, runs: Runs) -> None:
     runs.until(lambda: "message_refused" in worker.output(), 10, "it was not refused")
     runs.wait(run)
     runs.check(run)
+
+
+def test_a_message_with_the_tail_of_another_is_refused(workers: Workers, runs: Runs) -> None:
+    """Given a signed message to which the signed tail of another run was glued, then no run does the other's steps."""
+    workers.stop_all()
+    mine, other = runs.submit({"steps": 8}), runs.submit({"steps": 8})
+    runs.until(lambda: broker.queue_lengths(["agents"]) == {"agents": 2}, 10, "they were not sent")
+    producer().control.purge()
+    first, tail = links(segment(runs, mine))[0], links(segment(runs, other))[:0:-1]
+    _publish(first, tail, mine, None)
+    worker = workers.start(BATON_STICKY_MILLISECONDS="60000")
+    runs.until(lambda: "message_refused" in worker.output(), 10, "it was not refused")
+    for run in (mine, other):
+        runs.wait(run)
+        assert runs.types(run).count("step_succeeded") == 8
+        runs.check(run)
 
 
 def test_a_doubled_message_is_run_once(worker: WorkerProcess, runs: Runs) -> None:
