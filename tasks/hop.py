@@ -14,37 +14,52 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import structlog
 from celery import Task, signals
 
 import faults
-from chains.lose import DRAINED
+from chains.lose import DRAINED, lose
 from chains.message import ForgedMessage, Message
 from chains.send import pass_on
+from node import Node
 from settings import settings
-from storage.checkpoints import Lease
-from tasks import settle, worker
+from storage.checkpoints import Lease, Next
+from storage.postgres import Unavailable
+from storage.segments import Held
+from tasks import worker
+
+log = structlog.get_logger()
 
 Link = Mapping[str, Any]
 Tracer = Callable[..., Any]
 
 
 class _Hop(threading.local):
-    """What this thread's hop is about to do: ride until when, with which links, under which lease of the next one."""
+    """What this thread's hop is about to do: ride until when, with which links, under which lease of the next one.
+
+    held: that lease from the moment on at which a commit asks for it, whatever becomes of the commit.
+    """
 
     until = 0.0
     tail: Sequence[Link] | None = None
     lease: Lease | None = None
+    held: Held | None = None
 
 
 _hop = _Hop()
 _consumer: Any = None
 
 
-def may_go_on() -> bool:
-    """Whether the step after this one may run in this hop too; then its commit claims it along."""
-    return time.monotonic() < _hop.until and not worker.this().draining.is_set()
+def claim_along(lease: Lease, node: Node) -> Next | None:
+    """What the commit of `lease` is to claim for the next step, whose node this is; None where the hop ends here."""
+    me = worker.this()
+    if time.monotonic() >= _hop.until or me.draining.is_set():
+        return None
+    following = Next(uuid4(), me.id, node.timeout_seconds, node.reads)
+    _hop.held = Held(lease.tenant_id, lease.run_id, lease.segment, following.token, DRAINED)
+    return following
 
 
 def go_on(tail: Sequence[Link], segment: tuple[UUID, UUID, int], parent_id: str, lease: Lease | None) -> None:
@@ -53,6 +68,7 @@ def go_on(tail: Sequence[Link], segment: tuple[UUID, UUID, int], parent_id: str,
     lease: of the next step, if it was claimed along.
     """
     if lease is None:
+        _hop.held = None
         pass_on(tail, segment, parent_id)
     else:
         _hop.tail, _hop.lease = tail, lease
@@ -63,7 +79,7 @@ def claimed_along(message: Message) -> Lease | None:
     lease = _hop.lease
     if lease is not None and (lease.run_id, lease.segment, lease.pos) != (message.run, message.segment, message.pos):
         raise ForgedMessage("it does not follow on the message that it came with")
-    _hop.lease = None
+    _hop.lease = _hop.held = None
     return lease
 
 
@@ -92,10 +108,18 @@ class NodeTask(Task):  # type: ignore[misc]
                 tail, _hop.tail = _hop.tail, None
                 request = _run_next(self.app, tail, request)
         finally:
-            unused, _hop.lease, _hop.tail, _hop.until = _hop.lease, None, None, 0.0
-            if unused is not None:  # something of Celery's broke between two links, or the next one is forged
-                settle.give_back(unused, DRAINED)
+            unused, _hop.held, _hop.lease, _hop.tail, _hop.until = _hop.held, None, None, None, 0.0
+            if unused is not None:  # something broke between two links, or the next one is forged, or the run stops
+                _give_back(unused)
         return answer
+
+
+def _give_back(held: Held) -> None:
+    """Nobody will begin this step, and its holder lives: without this it would wait for its deadline."""
+    try:
+        lose(held)
+    except Unavailable as away:
+        log.warning("postgres_away", during="hop", error=repr(away))
 
 
 def _run_next(app: Any, tail: Sequence[Link], before: dict[str, Any]) -> dict[str, Any]:

@@ -179,7 +179,7 @@ def _finish(lease: Lease, ctx: RunContext, thought: Thought, follow: Follow | No
             [one.node for one in events],
             [payload.dump(one.data) for one in events],
         ),
-        _next(lease) if quick and follow is not None and hop.may_go_on() else None,
+        _next(lease) if quick and follow is not None else None,
     )
     done = _commit(lease, checkpoint, events)
     if done is None:
@@ -201,9 +201,9 @@ def _next_start(lease: Lease) -> list[Event]:
 
 
 def _next(lease: Lease) -> Next | None:
-    """The segment's next step, for this worker to go on with."""
+    """The segment's next step, if this worker goes on with it."""
     node = registry.nodes().get(lease.nodes[lease.pos + 1])
-    return None if node is None else Next(uuid4(), worker.this().id, node.timeout_seconds, node.reads)
+    return None if node is None else hop.claim_along(lease, node)
 
 
 def _commit(lease: Lease, checkpoint: Checkpoint, events: list[Event]) -> tuple[Committed, Outcome] | None:

@@ -142,13 +142,14 @@ def test_a_step_that_was_claimed_along_reads_what_the_steps_before_it_made(worke
     assert worker.received() == 1
 
 
+@pytest.mark.parametrize("point", ["between_links@1/3", "after_commit@3"])
 def test_a_lease_that_came_along_is_given_back_when_the_hop_breaks(
-    workers: Workers, runs: Runs, tmp_path: Path
+    workers: Workers, runs: Runs, tmp_path: Path, point: str
 ) -> None:
-    # Given a hop in which something breaks between two links, while its worker lives on
+    # Given a hop in which something breaks after a commit that claimed the next step, while its worker lives on
     workers.stop_all()
     flag = tmp_path / "flag"
-    worker = workers.start(BATON_STICKY_MILLISECONDS="60000", BATON_FAULT_POINTS=f"between_links@1/3=error:{flag}")
+    worker = workers.start(BATON_STICKY_MILLISECONDS="60000", BATON_FAULT_POINTS=f"{point}=error:{flag}")
     run = runs.submit({"steps": 8})
     # Then nobody waits for the lease's end, two minutes away: the fourth step runs at once, and nothing twice
     runs.wait(run, seconds=10)
