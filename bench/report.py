@@ -37,9 +37,10 @@ one target, and the goal is where we want to be.
 {peers}
 - All: {workers} processes of {threads} threads. Both on Celery: prefetch 1, late acknowledgement, {events}, log level
   {level}, a Redis of the same kind and settings each.
-- Three things in Baton's workers are not stock Celery: `storage/redis_transport.py` keeps one Redis client a channel
-  and writes down only messages that take longer, `tasks/events.py` sends task events ten times a second, and the
-  processes give way to others (`BATON_WORKER_NICE`).
+- What is not stock Celery in Baton's workers: `tasks/hop.py` runs the quick links that follow in the same message,
+  `storage/redis_transport.py` keeps one Redis client a channel and writes down only messages that take longer,
+  `tasks/events.py` sends task events ten times a second, and `tasks/lifecycle.py` freezes what was imported and gives
+  way to others (`BATON_WORKER_NICE`).
 """
 
 _PEERS = """\

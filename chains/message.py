@@ -20,7 +20,7 @@ _SIGNATURE_BYTES = 16
 
 
 class ForgedMessage(Exception):
-    """The message's signature is not ours."""
+    """The message is not ours, or not in its place."""
 
 
 @dataclass(frozen=True, slots=True)

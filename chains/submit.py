@@ -113,9 +113,8 @@ def insert(
 ) -> Situation | None:
     """Write the run's row and its first event inside the caller's transaction.
 
-    The new run's situation, or None: its idempotency key was used before.
-
-    forked: (parent run, step) of a fork. Raises InvalidInput where the input's declared facts are too large.
+    The new run's situation, or None: its idempotency key was used before. forked: (parent run, step) of a fork. Raises
+    InvalidInput where the input's declared facts are too large.
     """
     facts = payload.dump(accepted.facts)
     if len(facts.encode()) > payload.MAX_FACTS_BYTES:

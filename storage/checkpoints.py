@@ -8,6 +8,7 @@ goes on with the segment's next step itself claims it along with the commit.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,6 +19,8 @@ from storage.postgres import Hot, Row, hot
 
 Json = Any
 OutputRow = tuple[str, int, Json, str | None]
+
+_AROUND_THE_NAME = re.compile(r"^.*/|\[\d+\]$")  # in a step's key, as in steps.sql
 
 
 @dataclass(frozen=True)
@@ -73,11 +76,6 @@ class Next:
     timeout_seconds: float
     reads: tuple[str, ...]
 
-    @property
-    def outputs_read(self) -> list[str]:
-        """The names of the steps whose outputs the node reads."""
-        return [name for name in self.reads if name != "input"]
-
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -102,7 +100,6 @@ class Committed:
     done: int
     seq: int
     stop: str | None
-    open: bool
     at: datetime
     next_seconds: float | None
     outputs: tuple[OutputRow, ...] | None
@@ -122,8 +119,7 @@ def claim(
     """Take the step at `pos`, if nobody else may: None for a stale message, a stopping run, a lease that is held."""
     with hot() as db:
         place = (run_id, segment, pos, attempt, token, worker, timeout_seconds)
-        outputs_read = [name for name in reads if name != "input"]
-        row = db.one("claim", *place, "input" in reads, outputs_read, tenant=tenant_id, synced=False)
+        row = db.one("claim", *place, "input" in reads, _outputs_read(reads), tenant=tenant_id, synced=False)
     if row is None:
         return None
     (keys, nodes, seconds, chain, version, facts, session_id, user_id, trace_id, traceparent, resumes, given) = row[:12]
@@ -161,8 +157,13 @@ def claimed_along(lease: Lease, checkpoint: Checkpoint, committed: Committed) ->
     following = checkpoint.next
     if following is None or committed.next_seconds is None:
         return None
-    reads = following.reads if committed.outputs is not None else ("input",)
-    own = (lease.key, committed.done, json.loads(checkpoint.output or "null"), checkpoint.output_ref)
+    reads: tuple[str, ...] = ("input",)
+    outputs = committed.outputs or ()
+    if committed.outputs is not None:  # else they are read when the node looks at them
+        reads = following.reads
+        if _AROUND_THE_NAME.sub("", lease.key) in _outputs_read(reads):
+            own = json.loads(checkpoint.output) if checkpoint.output is not None else None
+            outputs = (*outputs, (lease.key, committed.done, own, checkpoint.output_ref))
     return replace(
         lease,
         pos=lease.pos + 1,
@@ -173,7 +174,7 @@ def claimed_along(lease: Lease, checkpoint: Checkpoint, committed: Committed) ->
         losses=0,
         answer=None,
         reads=reads if lease.input is not None else tuple(name for name in reads if name != "input"),
-        outputs=(*(committed.outputs or ()), own) if following.outputs_read else (),
+        outputs=outputs,
     )
 
 
@@ -202,7 +203,7 @@ def commit(db: Hot, lease: Lease, checkpoint: Checkpoint, *, alone: bool) -> Com
         checkpoint.started_at,
         *checkpoint.events,
         *_next(checkpoint.next),
-        checkpoint.next.outputs_read if checkpoint.next else [],
+        _outputs_read(checkpoint.next.reads) if checkpoint.next else [],
     )
     if alone:
         row = db.one_locked("commit", *values, tenant=lease.tenant_id, run_id=lease.run_id)
@@ -234,7 +235,7 @@ def commit_many(db: Hot, commits: Sequence[tuple[Lease, Checkpoint]]) -> list[Co
         [checkpoint.started_at for checkpoint in written],
         [len(checkpoint.events[0]) for checkpoint in written],
         *(list(column) for column in zip(*(_next(one.next) for one in written), strict=True)),
-        [json.dumps(one.next.outputs_read) if one.next else None for one in written],
+        [json.dumps(_outputs_read(one.next.reads)) if one.next else None for one in written],
         *(list(column) for column in zip(*events, strict=True)),
     )
     tenant = leases[0].tenant_id
@@ -247,7 +248,7 @@ def was_committed(db: Hot, lease: Lease, checkpoint: Checkpoint) -> Committed | 
     """The commit of this very execution, if it happened although its answer was lost."""
     token, *_ = _next(checkpoint.next)
     row = db.one("was_committed", lease.run_id, lease.key, lease.attempt, token, tenant=lease.tenant_id)
-    return Committed(row[0], row[1], row[2], bool(row[3]), row[4], row[5], None) if row else None
+    return Committed(row[0], row[1], row[2], row[3], row[4], None) if row else None
 
 
 def _next(following: Next | None) -> tuple[UUID | None, UUID | None, float | None]:
@@ -255,7 +256,12 @@ def _next(following: Next | None) -> tuple[UUID | None, UUID | None, float | Non
 
 
 def _committed(row: Row | None) -> Committed | None:
-    return Committed(row[0], row[1], row[2], bool(row[3]), row[4], row[5], _outputs(row[6])) if row else None
+    return Committed(row[0], row[1], row[2], row[3], row[4], _outputs(row[5])) if row else None
+
+
+def _outputs_read(reads: tuple[str, ...]) -> list[str]:
+    """The names of the steps among what a node reads."""
+    return [name for name in reads if name != "input"]
 
 
 def _outputs(text: str | None) -> tuple[OutputRow, ...]:

@@ -107,6 +107,8 @@ class Hot:
 
     def later(self, name: str, *values: Any) -> None:
         """Inside `transaction`: run a named statement whose answer nobody needs, together with the next one."""
+        if not self._waiting and self._idle():
+            raise RuntimeError(f"{name} would run in somebody else's transaction")
         self._prepare(name)
         self._waiting.append((_execute(name, len(values)), values))
 
@@ -128,8 +130,9 @@ class Hot:
             self._execute("COMMIT", ())
         except BaseException:
             self._waiting.clear()
-            with suppress(*Unavailable):
-                self._cursor.execute("ROLLBACK")
+            if not self._idle():
+                with suppress(*Unavailable):
+                    self._cursor.execute("ROLLBACK")
             raise
 
     def all_locked(self, lock: str, locked: Any, name: str, *values: Any, tenant: UUID) -> list[Row]:
@@ -163,6 +166,9 @@ class Hot:
             said = "; ".join((*(each for each, _ in waiting), said))
             values = tuple(chain.from_iterable(each for _, each in waiting)) + values
         self._cursor.execute(said, values)
+
+    def _idle(self) -> bool:
+        return self.connection.get_transaction_status() == psycopg2.extensions.TRANSACTION_STATUS_IDLE
 
     def _prepare(self, name: str) -> None:
         if name not in self._prepared:

@@ -9,6 +9,7 @@ celeryconfig.py (`broker_transport`).
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -32,6 +33,7 @@ class QoS(redis.QoS):
         super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
         self._to_remember: dict[str, tuple[float, Any]] = {}
         self._to_forget: list[str] = []
+        self._settling = threading.RLock()  # the loop's timer does it, and threads that put a message back
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """A message was taken: note it here and now, in Redis if it takes longer."""
@@ -51,6 +53,10 @@ class QoS(redis.QoS):
 
     def settle(self) -> None:
         """Tell Redis which messages are taken and which are done."""
+        with self._settling:
+            self._settle()
+
+    def _settle(self) -> None:
         taken = {tag: self._to_remember.pop(tag, None) for tag in tuple(self._to_remember)}
         noted = {tag: note for tag, note in taken.items() if note is not None}  # None: acknowledged in this moment
         done = self._to_forget[:]

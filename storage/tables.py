@@ -8,9 +8,10 @@ Four things hold for all of it:
 * ids are UUIDv7 made in Python, so that order of id is order of time (`events` is partitioned by it);
 * payloads are `json`, not `jsonb`: they are stored as they came, keep the character U+0000, and cost no parsing;
 * a status is text with a CHECK, because an enum cannot lose a value in a migration that keeps old code running;
-* a partial index for the sweep has a second condition that nothing on the hot path can imply. Where a claim's own
-  words (`open`, `status = 'running'`) imply the whole condition, the planner prefers that index to the primary key
-  whenever it was empty at the last ANALYZE, and each claim then reads every open row: seen in a measurement.
+* a partial index for the sweep, or one that begins with the tenant, has a second condition that nothing on the hot
+  path can imply. Where a claim's own words (`open`, `status = 'running'`) or its tenant imply the whole condition, the
+  planner prefers that index to the primary key whenever it was small at the last ANALYZE, and each claim then reads
+  every open row, or every run of the tenant: seen in measurements.
 """
 
 from __future__ import annotations
@@ -48,9 +49,9 @@ EFFECT_STATUSES = ("intended", "done", "unknown")
 
 
 def uuid7() -> UUID:
-    """A new id, later than those made before it: 48 bits of Unix time in ms, 12 of its fraction, 62 random bits.
+    """A new id: 48 bits of Unix time in ms, 12 of its fraction, 62 random bits.
 
-    RFC 9562, section 5.7 with method 3 of section 6.2.
+    Later than those this host made before, while its clock does not go back. RFC 9562, 5.7 with method 3 of 6.2.
     """
     milliseconds, rest = divmod(time.time_ns(), 1_000_000)
     fraction = rest * 4096 // 1_000_000

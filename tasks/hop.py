@@ -104,20 +104,27 @@ class NodeTask(Task):  # type: ignore[misc]
         _hop.until = time.monotonic() + settings().sticky_milliseconds / 1000
         try:
             answer = self._tracer(task_id, args, kwargs, request)
-            while _hop.tail:
-                tail, _hop.tail = _hop.tail, None
-                request = _run_next(self.app, tail, request)
+            self._go_on(request)
         finally:
             unused, _hop.held, _hop.lease, _hop.tail, _hop.until = _hop.held, None, None, None, 0.0
             if unused is not None:  # something broke between two links, or the next one is forged, or the run stops
                 _give_back(unused)
         return answer
 
+    def _go_on(self, request: dict[str, Any]) -> None:
+        try:
+            while _hop.tail:
+                tail, _hop.tail = _hop.tail, None
+                request = _run_next(self.app, tail, request)
+        except Exception:  # the message's own step has ended; let out, its message would never be acknowledged
+            log.exception("hop_broken", task=request["id"])
+
 
 def _give_back(held: Held) -> None:
     """Nobody will begin this step, and its holder lives: without this it would wait for its deadline."""
     try:
-        lose(held)
+        if lose(held):
+            log.info("lease_given_back", run=str(held.run_id), segment=held.no, reason=held.reason)
     except Unavailable as away:
         log.warning("postgres_away", during="hop", error=repr(away))
 

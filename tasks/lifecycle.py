@@ -57,7 +57,7 @@ def _starting(sender: str, instance: Any, **_: Any) -> None:
 
 
 @signals.worker_ready.connect
-def _settled(**_: Any) -> None:
+def _freeze(**_: Any) -> None:
     """What was imported stays for ever: the garbage collector need not look at it again."""
     gc.collect()
     gc.freeze()
@@ -69,6 +69,7 @@ def _forked(**_: Any) -> None:
     broker.client.cache_clear()
     send.producer.cache_clear()
     _begin(f"{_node_name}/{os.getpid()}")
+    _freeze()
 
 
 @signals.worker_process_shutdown.connect

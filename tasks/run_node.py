@@ -252,7 +252,7 @@ def _commit_last(lease: Lease, checkpoint: Checkpoint, told: Told) -> tuple[Comm
 
 
 def _go_on(lease: Lease, committed: Committed, outcome: Outcome) -> None:
-    """Tell the viewers, send the segments that follow; carry a stop through once this step is out of its way."""
+    """Tell the viewers what no group commit told, send the segments that follow, carry a stop through."""
     outcome.step = lease.key
     deliver(outcome)
     if committed.stop is not None and outcome.status is None:

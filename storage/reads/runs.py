@@ -101,7 +101,9 @@ def get(tenant_id: UUID, run_id: UUID) -> Found:
     )
 
 
-def _step(key: str, node: str, status: str, attempt: int, began: str | None, ended: str | None, facts: str) -> StepRow:
+def _step(
+    key: str, node: str, status: str, attempt: int, began: str | None, ended: str | None, facts: str | None
+) -> StepRow:
     return StepRow(key, node, status, attempt, _moment(began), _moment(ended), facts)
 
 
@@ -111,8 +113,8 @@ def _segment(
     return SegmentRow(keys, nodes, pos, attempt, token, _moment(claimed))
 
 
-def _moment(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+def _moment(said: str | None) -> datetime | None:
+    return None if said is None else datetime.fromisoformat(said)
 
 
 def standing(tenant_id: UUID, run_id: UUID) -> Standing:

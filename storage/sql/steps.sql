@@ -66,10 +66,10 @@ WITH seg AS (
             SELECT $17, $18, now(), least(now() + make_interval(secs => $19), r.deadline_at)
             FROM runs r WHERE r.id = $1 AND $17 IS NOT NULL AND r.stop IS NULL AND r.status = 'running')
     WHERE run_id = $1 AND no = $2 AND pos = $3 AND token = $4 AND open
-    RETURNING open, token, deadline_at
+    RETURNING token, deadline_at
 ), run AS (
     UPDATE runs SET done = done + 1, seq = seq + cardinality($13) FROM seg WHERE id = $1
-    RETURNING tenant_id, done, seq, stop, seg.open, seg.token,
+    RETURNING tenant_id, done, seq, stop, seg.token,
         extract(epoch FROM seg.deadline_at - now())::float8 AS seconds
 ), step AS (
     INSERT INTO steps AS st (run_id, key, tenant_id, node, segment, attempt, status, version, output, output_ref,
@@ -84,7 +84,7 @@ WITH seg AS (
     SELECT $1, run.seq - cardinality($13) + e.no, run.tenant_id, e.type, e.step, e.node, now(), e.data::json
     FROM run, unnest($13, $14, $15, $16) WITH ORDINALITY AS e(type, step, node, data, no)
 )
-SELECT done, seq, stop, open, now(), CASE WHEN token IS NOT NULL THEN seconds END,
+SELECT done, seq, stop, now(), CASE WHEN token IS NOT NULL THEN seconds END,
     CASE WHEN token IS NOT NULL AND cardinality($20) > 0 THEN (
         SELECT json_agg(json_build_array(st.key, st.version, st.output, st.output_ref))::text
         FROM steps st
@@ -117,12 +117,12 @@ WITH given AS (
             WHERE r.id = g.run_id AND g.next_token IS NOT NULL AND r.stop IS NULL AND r.status = 'running')
     FROM given g
     WHERE s.run_id = g.run_id AND s.no = g.no AND s.pos = g.pos AND s.token = g.token AND s.open
-    RETURNING g.ord, s.open, s.token, s.deadline_at
+    RETURNING g.ord, s.token, s.deadline_at
 ), run AS (
     UPDATE runs r SET done = r.done + 1, seq = r.seq + g.events
     FROM seg JOIN given g USING (ord)
     WHERE r.id = g.run_id
-    RETURNING g.ord, r.id, r.tenant_id, r.done, r.seq, r.stop, seg.open, seg.token, g.next_reads,
+    RETURNING g.ord, r.id, r.tenant_id, r.done, r.seq, r.stop, seg.token, g.next_reads,
         extract(epoch FROM seg.deadline_at - now())::float8 AS seconds
 ), step AS (
     INSERT INTO steps AS st (run_id, key, tenant_id, node, segment, attempt, status, version, output, output_ref,
@@ -140,7 +140,7 @@ WITH given AS (
     FROM unnest($18, $19, $20, $21, $22, $23) AS e(ord, no, type, step, node, data)
     JOIN run ON run.ord = e.ord JOIN given g ON g.ord = e.ord
 )
-SELECT ord, done, seq, stop, open, now(), CASE WHEN token IS NOT NULL THEN seconds END,
+SELECT ord, done, seq, stop, now(), CASE WHEN token IS NOT NULL THEN seconds END,
     CASE WHEN token IS NOT NULL AND next_reads <> '[]' THEN (
         SELECT json_agg(json_build_array(st.key, st.version, st.output, st.output_ref))::text
         FROM steps st
@@ -151,7 +151,7 @@ FROM run
 
 -- name: was_committed(uuid, text, int, uuid)
 -- (run, key, attempt, token of the next step): did this execution commit, and claim along, although its answer was lost?
-SELECT r.done, r.seq, r.stop, s.open, now(),
+SELECT r.done, r.seq, r.stop, now(),
     CASE WHEN s.token = $4 THEN extract(epoch FROM s.deadline_at - now())::float8 END
 FROM steps st JOIN runs r ON r.id = st.run_id LEFT JOIN segments s ON s.run_id = st.run_id AND s.no = st.segment
 WHERE st.run_id = $1 AND st.key = $2 AND st.attempt = $3 AND st.status = 'succeeded'

@@ -154,5 +154,6 @@ def test_a_lease_that_came_along_is_given_back_when_the_hop_breaks(
     # Then nobody waits for the lease's end, two minutes away: the fourth step runs at once, and nothing twice
     runs.wait(run, seconds=10)
     assert flag.exists() and not worker.exit_codes
+    assert "lease_given_back" in worker.output()
     assert runs.types(run).count("step_succeeded") == 8
     runs.check(run)
