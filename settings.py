@@ -82,7 +82,7 @@ class Settings(BaseModel):
     group_commit: bool = _field(True, "threads of a worker commit together, in one statement")
     worker_threads: int = _field(8, "threads of one worker process", ge=1, le=256)
     worker_nice: int = _field(
-        10, "how far a worker gives way to web and database where they share processors; 0: not", ge=0, le=19
+        19, "how far a worker gives way to web and database where they share processors; 0: not", ge=0, le=19
     )
     task_events: bool = _field(True, "send Celery task events, which Flower shows")
     send_timeout_seconds: float = _field(2.0, "socket timeout of a send to the broker", gt=0)
