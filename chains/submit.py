@@ -116,10 +116,7 @@ def insert(
     The new run's situation, or None: its idempotency key was used before. forked: (parent run, step) of a fork. Raises
     InvalidInput where the input's declared facts are too large.
     """
-    facts = payload.dump(accepted.facts)
-    if len(facts.encode()) > payload.MAX_FACTS_BYTES:
-        message = f"the fields {', '.join(accepted.facts)} together are larger than {payload.MAX_FACTS_BYTES} bytes"
-        raise InvalidInput(errors=[{"field": "input", "message": message}])
+    facts = _facts(accepted)
     trace_id, traceparent = new_trace(request.traceparent)
     told = {"chain": chain.name, "chain_version": chain.version}
     if forked is not None:
@@ -150,6 +147,15 @@ def insert(
     outcome.seq, outcome.at = 1, row[0]
     known = (chain.name, chain.version, json.loads(facts), request.session_id, trace_id)
     return situation.accepted(outcome.tenant_id, outcome.run_id, *known)
+
+
+def _facts(accepted: Accepted) -> str:
+    """The input's declared facts as JSON text."""
+    facts = payload.dump(accepted.facts)
+    if len(facts.encode()) > payload.MAX_FACTS_BYTES:
+        message = f"the fields {', '.join(accepted.facts)} together are larger than {payload.MAX_FACTS_BYTES} bytes"
+        raise InvalidInput(errors=[{"field": "input", "message": message}])
+    return facts
 
 
 def _make_room(db: Hot, tenant_id: UUID, run_id: UUID, request: SubmitRequest) -> list[UUID]:
