@@ -50,9 +50,9 @@ def json_talker(request: pytest.FixtureRequest) -> Iterator[Any]:
 
 
 def test_chat_gives_the_whole_answer(talker: Any) -> None:
-    said = talker.chat(HELLO, max_tokens=20)
+    said = talker.chat(HELLO, max_tokens=20, temperature=0.0, seed=1)
     assert isinstance(said, str)
-    assert said.strip()
+    assert len(said) > 3
 
 
 def test_stream_gives_the_answer_in_pieces(talker: Any) -> None:

@@ -103,13 +103,15 @@ def test_a_stale_attempt_is_refused(worker: WorkerProcess, runs: Runs) -> None:
 
 def test_a_lost_message_is_sent_again(workers: Workers, runs: Runs, redis_client: redis.Redis) -> None:
     """Given a run whose message was deleted, when its queue is empty, then it is sent again within 4 s."""
+    workers.shared()  # a Redis that no sweep has marked yet counts as one that lost its memory: another rescue
+    runs.until(lambda: redis_client.exists(broker.MARKER_KEY) == 1, 10, "no sweep has marked Redis")
     workers.stop_all()
     run = runs.submit({"steps": 2})
     runs.until(lambda: redis_client.llen("agents") > 0, 5, "nothing was sent")
     redis_client.delete("agents")
-    workers.shared()
-    runs.wait(run, seconds=6)
-    assert runs.rows("SELECT sends FROM segments WHERE run_id = %s", run)[0][0] >= 1
+    worker = workers.shared()
+    runs.wait(run, seconds=4)
+    assert "message_lost" in worker.output()
     runs.check(run)
 
 
