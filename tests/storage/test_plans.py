@@ -27,7 +27,7 @@ HOT = (
     "run",
     "intend_effect",
 )
-PARTIAL = re.compile(r"using (\w+)")
+INDEX = re.compile(r"(?:using|Bitmap Index Scan on) (\w+)")
 
 
 def indexes_used(connection: Connection, name: str) -> set[str]:
@@ -36,7 +36,7 @@ def indexes_used(connection: Connection, name: str) -> set[str]:
     types = prepare[prepare.index("(") + 1 : prepare.index(") AS\n")]
     rows(connection, prepare)
     plan = rows(connection, f"EXPLAIN EXECUTE {name}({', '.join(['NULL'] * len(types.split(',')))})")
-    return set(PARTIAL.findall("\n".join(str(line) for (line,) in plan)))
+    return set(INDEX.findall("\n".join(str(line) for (line,) in plan)))
 
 
 @pytest.mark.parametrize("name", HOT)
