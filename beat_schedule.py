@@ -12,4 +12,5 @@ QUEUE = {"queue": MAINTENANCE}
 SCHEDULE = {
     "partitions": {"task": "upkeep.partitions", "schedule": crontab(minute="17", hour="2"), "options": QUEUE},
     "retention": {"task": "upkeep.retention", "schedule": crontab(minute="*/15"), "options": QUEUE},
+    "lost_calls": {"task": "upkeep.lost_calls", "schedule": crontab(minute="*/5"), "options": QUEUE},
 }

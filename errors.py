@@ -76,3 +76,9 @@ class AlreadyAnswered(BatonError):
     """This step was answered with something else."""
 
     status, code = 409, "already_answered"
+
+
+class AlreadyExists(BatonError):
+    """There is one with this name or key already."""
+
+    status, code = 409, "already_exists"

@@ -15,6 +15,13 @@ RUNS = Counter("agent_run", "Runs that reached a final status", ["agent_id", "st
 """Names of the first two come from the product's source documents: `agent_run_total`, `agent_token_usage`."""
 TOKENS = Counter("agent_token_usage", "Tokens that models read and wrote", ["agent_id", "model_name"])
 
+MODEL_CALLS = Counter("baton_model_calls", "Tries at models, by how they ended", ["backend", "outcome"])
+MODEL_FALLBACKS = Counter("baton_model_fallbacks", "Requests that went on to the next, after a failure", ["from", "to"])
+MODEL_FIRST_TOKEN_SECONDS = Histogram(
+    "baton_model_first_token_seconds", "From asking a model to its first token", ["backend"], buckets=_SECONDS
+)
+CACHE_LOOKUPS = Counter("baton_model_cache_lookups", "Model calls looked up in a cache", ["level", "outcome"])
+
 RUNS_ACCEPTED = Counter("baton_runs_accepted", "Runs answered with 202", ["chain"])
 STEP_SECONDS = Histogram(
     "baton_step_seconds", "From a step's claim to its commit", ["node", "status"], buckets=_SECONDS

@@ -47,14 +47,26 @@ class Pause(Exception):
     """The node needs an answer from outside; its step waits, and runs again with `ctx.answer` set.
 
     kind: "question", "approval", "budget" or "effect"; question: what a person is asked;
-    timeout_seconds: how long the step waits before the run fails with `wait_timed_out` (None: for ever).
+    timeout_seconds: how long the step waits (None: for ever); on_timeout: what becomes of it then: "fail" fails the run
+    with `wait_timed_out`, "again" runs the step again, without an answer and not as a failure.
     """
 
-    def __init__(self, kind: str, question: str, *, timeout_seconds: float | None = None, **details: Json) -> None:
+    def __init__(
+        self,
+        kind: str,
+        question: str,
+        *,
+        timeout_seconds: float | None = None,
+        on_timeout: Literal["fail", "again"] = "fail",
+        **details: Json,
+    ) -> None:
         super().__init__(question)
+        if on_timeout not in ("fail", "again"):
+            raise ValueError(f'on_timeout= of a Pause is {on_timeout!r}: give "fail" or "again"')
         self.kind = kind
         self.question = question
         self.timeout_seconds = timeout_seconds
+        self.on_timeout = on_timeout
         self.details = details
 
 
@@ -95,8 +107,11 @@ class Context(Protocol):
         """Seconds until this step's deadline, never below 0."""
         ...
 
-    def token(self, text: str) -> None:
-        """Show a piece of a model's answer to live viewers. Not stored, has no seq, may be lost."""
+    def token(self, text: str, *, restart: bool = False) -> None:
+        """Show a piece of a model's answer to live viewers. Not stored, has no seq, may be lost.
+
+        restart: what this step showed before is void, another model begins anew.
+        """
         ...
 
     def emit(self, type: str, **data: Json) -> None:

@@ -67,6 +67,7 @@ class Settings(BaseModel):
     blob_url: str = _field("", "where outputs over the inline limit go, any fsspec URL; empty: <data-dir>/blobs")
     chains: str = _field("", "a Python package with chains and nodes of your own")
     retention_days: int = _field(30, "finished runs, their events and blobs go after so many days", ge=1)
+    model_log_days: int = _field(180, "the record of model calls goes after so many days, month by month", ge=1)
     probe_effect_url: str = _field("", "where probe nodes post their effect; empty: nowhere", env="PROBE_EFFECT_URL")
     worker_alive_seconds: float = _field(8.0, "a worker that did not renew for so long is dead", ge=1)
     sweep_seconds: float = _field(1.0, "pause between two sweeps of a worker's keeper", gt=0)
@@ -95,12 +96,45 @@ class Settings(BaseModel):
         True, "degrade to the rule-level writer where no able model answers", env="LLM_FALLBACK_ENABLED"
     )
     ollama_url: str = _field("http://127.0.0.1:11434", "an Ollama server, used when it runs", env="OLLAMA_HOST")
+    openai_api_key: SecretStr = _field(
+        SecretStr(""),
+        "OpenAI's key; without a models file its presence adds that model",
+        env="OPENAI_API_KEY",
+        secret=True,
+    )
+    openai_base_url: str = _field(
+        "", "where OpenAI's protocol is spoken; empty: https://api.openai.com/v1", env="OPENAI_BASE_URL"
+    )
+    openai_model: str = _field("gpt-4o-mini", "the model used with OpenAI's key where there is no models file")
+    anthropic_api_key: SecretStr = _field(
+        SecretStr(""),
+        "Anthropic's key; without a models file its presence adds that model",
+        env="ANTHROPIC_API_KEY",
+        secret=True,
+    )
+    anthropic_model: str = _field(
+        "claude-3-5-haiku-latest", "the model used with Anthropic's key where there is no models file"
+    )
+    model_tokens_per_day: int = _field(
+        0, "tokens that a tenant may use on a UTC day where its policy says nothing else; 0: no limit", ge=0
+    )
+    model_money_per_day: float = _field(
+        0.0, "money that a tenant may spend on models on a UTC day, likewise; 0: no limit", ge=0, allow_inf_nan=False
+    )
+    model_answer_seconds: float = _field(
+        30.0,
+        "without an answer for so long a model call is given up and the node's own answer stands in",
+        gt=0,
+        allow_inf_nan=False,
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _derive(cls, values: dict[str, Any]) -> dict[str, Any]:
         values["data_dir"] = Path(values.get("data_dir") or ".baton").expanduser().absolute()
         values["blob_url"] = values.get("blob_url") or f"file://{values['data_dir']}/blobs"
+        if models := values.get("models"):  # processes have a working directory of their own
+            values["models"] = Path(models).expanduser().absolute()
         if ollama := values.get("ollama_url"):
             values["ollama_url"] = ollama if "://" in ollama else f"http://{ollama}"
         return values
@@ -132,6 +166,11 @@ def _sources(*, with_data_dir: bool) -> list[tuple[str, Mapping[str, str]]]:
         if os.access(path, os.R_OK):
             found.append((str(path), _file(path)))
     return found
+
+
+def secret_named(name: str) -> str | None:
+    """The value under a name that is no setting of ours: the models file names variables that hold keys."""
+    return next((place[name] for _, place in _sources(with_data_dir=True) if place.get(name)), None)
 
 
 def data_dir() -> Path:

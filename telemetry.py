@@ -18,6 +18,7 @@ import os
 import re
 import secrets
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -30,6 +31,7 @@ __all__ = [
     "bind_contextvars",
     "clear_contextvars",
     "current_traceparent",
+    "model_span",
     "new_traceparent",
     "setup",
     "span",
@@ -175,3 +177,51 @@ def span(name: str, traceparent: str | None = None, **attributes: Any) -> Iterat
                 yield opened
         finally:
             _current.reset(token)
+
+
+def model_span(
+    operation: str, provider: str, model: str, *, seconds: float, error: str | None = None, **told: Any
+) -> None:
+    """A span of a model call that just ended, under OpenTelemetry's conventions for generative AI.
+
+    told: answered_by, tokens_in, tokens_out, finish_reason, max_tokens, temperature, as far as they are known. Made
+    when it is over: a stream's consumer runs between its pieces, and its spans and log lines are not the model's.
+    https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/
+    """
+    if _tracer is None:
+        return
+    from opentelemetry.trace import SpanKind, Status, StatusCode
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    attributes = {
+        "gen_ai.operation.name": "embeddings" if operation == "embed" else operation,
+        "gen_ai.provider.name": provider,
+        "gen_ai.request.model": model,
+        **{_GEN_AI[name]: value for name, value in told.items() if value is not None and name in _GEN_AI},
+    }
+    if reason := told.get("finish_reason"):
+        attributes["gen_ai.response.finish_reasons"] = [reason]
+    if error is not None:
+        attributes["error.type"] = error
+    parent = _current.get()
+    context = TraceContextTextMapPropagator().extract({"traceparent": parent} if parent else {})
+    ended = time.time_ns()
+    made = _tracer.start_span(
+        f"{attributes['gen_ai.operation.name']} {model}",
+        context=context,
+        kind=SpanKind.CLIENT,
+        attributes=attributes,
+        start_time=ended - round(seconds * 1e9),
+    )
+    if error is not None:
+        made.set_status(Status(StatusCode.ERROR, error))
+    made.end(ended)
+
+
+_GEN_AI = {
+    "answered_by": "gen_ai.response.model",
+    "tokens_in": "gen_ai.usage.input_tokens",
+    "tokens_out": "gen_ai.usage.output_tokens",
+    "max_tokens": "gen_ai.request.max_tokens",
+    "temperature": "gen_ai.request.temperature",
+}

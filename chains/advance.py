@@ -161,6 +161,8 @@ def _write(db: Hot, now: Situation, decision: Decision, outcome: Outcome) -> Non
         db.later("expire_wait", now.run_id, key, json.dumps(error))
     for key, answer, facts in decision.passed:
         pass_gate(db, now.run_id, key, answer, dict(facts))
+    for key in decision.again:
+        db.later("step_again", now.run_id, key, None)
     if decision.stop:
         db.later("stop_run", now.run_id, decision.stop[0], json.dumps(decision.stop[1]))
     for wait in decision.waits:

@@ -59,10 +59,12 @@ class Wait:
 
 @dataclass(frozen=True)
 class Decision:
-    """What to write, in this order: expired waits, passed gates, stop, new waits, new segments, status, events."""
+    """What to write, in this order: expired waits, passed gates, waits that are over, stop, new waits, new segments,
+    status, events."""
 
     expired: tuple[tuple[str, Json], ...] = ()
     passed: tuple[tuple[str, Json, Mapping[str, Json]], ...] = ()
+    again: tuple[str, ...] = ()
     stop: tuple[str, Json] | None = None
     waits: tuple[Wait, ...] = ()
     segments: tuple[NewSegment, ...] = ()
@@ -121,14 +123,16 @@ def _stopping(now: Situation, stop: tuple[str, Json] | None, grace_seconds: floa
 
 def _going_on(now: Situation, body: Part) -> Decision:
     due = [one for one in now.unfinished if one.status == "waiting" and (one.due_in_seconds or 1) <= 0]
-    expired = [one for one in due if not _timeout_answer(one)]
+    over = [one for one in due if _runs_again(one)]
+    gates_due = [one for one in due if _timeout_answer(one)]
+    expired = [one for one in due if one not in over and one not in gates_due]
     if expired:
         return _failed_by_timeout(now, expired[0])
-    passed = tuple((one.key, _timeout_answer(one), _gate_facts(one, _timeout_answer(one))) for one in due)
+    passed = tuple((one.key, _timeout_answer(one), _gate_facts(one, _timeout_answer(one))) for one in gates_due)
     now = replace(
         now,
         done={**now.done, **{key: dict(facts) for key, _, facts in passed}},
-        unfinished=tuple(one for one in now.unfinished if one not in due),
+        unfinished=tuple(_planned_again(one) if one in over else one for one in now.unfinished if one not in gates_due),
     )
     try:
         planned = plan(body, now.input_facts, now.done)
@@ -139,13 +143,13 @@ def _going_on(now: Situation, body: Part) -> Decision:
     lines = uncovered(planned, covered)
     gates = tuple(_wait(line[0]) for line in lines if line[0].gate)
     segments = tuple(new for line in lines if not line[0].gate for new in _segments(line, now))
-    events = [_passed_event(one) for one in due]
+    events = [_passed_event(one) for one in gates_due]
     if now.status == "pending":
         events.append(Event("run_started", data={"run_id": str(now.run_id), "status": "running"}))
     events += [Event("step_started", head.key, head.node, {"attempt": 1}) for head in _quick_heads(segments)]
-    return _with_status(
-        now, Decision(passed=passed, waits=gates, segments=segments, events=tuple(events)), planned.finished
-    )
+    again = tuple(one.key for one in over)
+    decision = Decision(passed=passed, again=again, waits=gates, segments=segments, events=tuple(events))
+    return _with_status(now, decision, planned.finished)
 
 
 def _with_status(now: Situation, decision: Decision, finished: bool) -> Decision:
@@ -224,7 +228,17 @@ def _wait(step: PlannedStep) -> Wait:
 
 
 def _timeout_answer(one: Unfinished) -> Json:
-    return (one.pause or {}).get("on_timeout")
+    """What a gate takes for its answer when its time is over; a node's own pause never has one."""
+    return (one.pause or {}).get("on_timeout") if one.node == "gate" else None
+
+
+def _runs_again(one: Unfinished) -> bool:
+    """Whether a node that paused runs again when its time is over (`Pause(on_timeout="again")`)."""
+    return one.node != "gate" and (one.pause or {}).get("runs_again") is True
+
+
+def _planned_again(one: Unfinished) -> Unfinished:
+    return replace(one, status="retrying", pause=None, answer=None, due_in_seconds=None)
 
 
 def _gate_facts(one: Unfinished, answer: Json) -> Mapping[str, Json]:

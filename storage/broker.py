@@ -61,9 +61,9 @@ def publish(*hints: Hint) -> None:
             pipe.execute()
 
     if len(hints) == 1:
-        _try(lambda: client().publish(*hints[0]), "publish")
+        best_effort(lambda: client().publish(*hints[0]), "publish")
     elif hints:
-        _try(write, "publish")
+        best_effort(write, "publish")
 
 
 def store_result(run_id: UUID, status: str, result: Any) -> None:
@@ -88,7 +88,7 @@ def store_result(run_id: UUID, status: str, result: Any) -> None:
             pipe.publish(key, json.dumps(meta))
             pipe.execute()
 
-    _try(write, "store_result")
+    best_effort(write, "store_result")
 
 
 def queue_lengths(queues: Sequence[str]) -> dict[str, int] | None:
@@ -100,13 +100,13 @@ def queue_lengths(queues: Sequence[str]) -> dict[str, int] | None:
                 pipe.llen(queue)
             return [int(length) for length in pipe.execute()]
 
-    lengths = _try(read, "queue_lengths")
+    lengths = best_effort(read, "queue_lengths")
     return None if lengths is None else dict(zip(queues, lengths, strict=True))
 
 
 def read_marker() -> tuple[bool, str | None]:
     """(Redis answered, the marker it remembers or None)."""
-    answer = _try(lambda: (client().get(MARKER_KEY),), "read_marker")
+    answer = best_effort(lambda: (client().get(MARKER_KEY),), "read_marker")
     if answer is None:
         return False, None
     return True, answer[0].decode() if answer[0] else None  # type: ignore[union-attr]
@@ -114,10 +114,11 @@ def read_marker() -> tuple[bool, str | None]:
 
 def write_marker(marker: str) -> bool:
     """Leave a mark in Redis's memory; it goes when the memory goes. True if it was written."""
-    return _try(lambda: client().set(MARKER_KEY, marker), "write_marker") is not None
+    return best_effort(lambda: client().set(MARKER_KEY, marker), "write_marker") is not None
 
 
-def _try(call: Callable[[], T], what: str) -> T | None:
+def best_effort(call: Callable[[], T], what: str) -> T | None:
+    """What the call gives, or None where Redis does not answer: then nobody asks it anything for a second."""
     global _quiet_until
     if time.monotonic() < _quiet_until:
         return None

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from storage import semantic_cache
 from storage.postgres import driver_url
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ def migrate(owner_url: str, app_url: str, keeper_url: str) -> None:
                 f"{error.orig}The owner may not make tables here. Let an administrator run in database {database}:\n"
                 f'    GRANT CREATE, USAGE ON SCHEMA public TO "{owner}" WITH GRANT OPTION;'
             ) from error
+        semantic_cache.ensure_index(connection)
 
 
 @contextmanager

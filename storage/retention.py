@@ -1,16 +1,17 @@
-"""What goes after the retention time: finished runs with all that belongs to them; and the partitions of events.
+"""What goes after the retention time: finished runs with all that belongs to them, model calls, empty partitions.
 
 `run_once` deletes runs that finished `retention_days` ago or earlier (failed ones too: by then nobody resumes them), in
 batches of one transaction each, oldest first, and drops the months in which no run is left. Pending, running and paused
 runs stay for ever, and so does a run whose idempotency key is younger than 7 days: a replay must find it.
-`make_partitions` makes the months to come. Both run as the keeper, several at once do no harm, each call is bounded.
+Model calls are kept for `model_log_days`, whatever became of their runs, and go by whole months. `make_partitions`
+makes the months to come. Both run as the keeper, several at once do no harm, each call is bounded.
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from psycopg2.errors import LockNotAvailable
@@ -20,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from settings import settings
 from storage import blobs
+from storage.model_tables import ModelSpend, SemanticAnswer
 from storage.postgres import keeper_session
 from storage.tables import Effect, Event, Run, Segment, Slot, Step, uuid7_floor
 
@@ -29,6 +31,8 @@ FINISHED = ("completed", "failed", "cancelled")
 IDEMPOTENCY_KEYS_LIVE = timedelta(days=7)
 SLOTS_LIVE = timedelta(days=7)
 BATCH_RUNS = 200
+BATCH_ANSWERS = 5_000
+PARTITIONED = ("events", "llm_call_logs")
 MONTHS_AHEAD = 3
 
 
@@ -54,20 +58,27 @@ def run_once(now: datetime, *, max_runs: int = 5_000) -> Removed:
                 break
             after = batch[-1][0]
             removed += _remove(session, [found for found in batch if _blobs_deleted(*found)])
-    with keeper_session() as session:
-        session.execute(delete(Slot).where(Slot.fire_at < now - SLOTS_LIVE))
-    partitions = _drop_partitions(now)
-    return Removed(removed, partitions, more=removed >= max_runs)
+    _remove_small(now)
+    kept_days = (settings().retention_days, settings().model_log_days)
+    partitions = [
+        name
+        for table, days in zip(PARTITIONED, kept_days, strict=True)
+        for name in _drop_partitions(table, now - timedelta(days=days))
+    ]
+    return Removed(removed, tuple(partitions), more=removed >= max_runs)
 
 
 def make_partitions(months_ahead: int = MONTHS_AHEAD) -> tuple[str, ...]:
-    """Make the partitions of events for this month and the next ones; the names of the new ones.
+    """Make the partitions of this month and the next ones; the names of the new ones.
 
     Rows that fell into the default partition meanwhile move to their month. Raises OperationalError when other
-    statements hold the table for 2 s; the next call does it.
+    statements hold a table for 2 s; the next call does it.
     """
-    with keeper_session() as session:
-        return tuple(session.scalar(select(func.baton_make_partitions(months_ahead))) or ())
+    made: list[str] = []
+    for table in PARTITIONED:
+        with keeper_session() as session:
+            made += session.scalar(select(func.baton_make_partitions(table, months_ahead))) or ()
+    return tuple(made)
 
 
 def _expired(session: Session, now: datetime, after: UUID, limit: int) -> list[tuple[UUID, UUID]]:
@@ -111,14 +122,23 @@ def _remove(session: Session, runs: list[tuple[UUID, UUID]]) -> int:
     return len(ids)
 
 
-def _drop_partitions(now: datetime) -> tuple[str, ...]:
-    """Drop the months that are over and empty of runs; none when other statements hold the table for 2 s."""
-    before = now - timedelta(days=settings().retention_days)
+def _remove_small(now: datetime) -> None:
+    """Delete old rows of tables without months: beats that fired, days that were spent, answers that are stale."""
+    stale = select(SemanticAnswer.id).where(SemanticAnswer.expires_at < now).limit(BATCH_ANSWERS)
+    last_day = (now - timedelta(days=settings().model_log_days)).astimezone(UTC).date()
+    with keeper_session() as session:
+        session.execute(delete(Slot).where(Slot.fire_at < now - SLOTS_LIVE))
+        session.execute(delete(ModelSpend).where(ModelSpend.day < last_day))
+        session.execute(delete(SemanticAnswer).where(SemanticAnswer.id.in_(stale)))
+
+
+def _drop_partitions(table: str, before: datetime) -> tuple[str, ...]:
+    """Drop the months that ended before (of events: and are empty of runs); none when the table is held for 2 s."""
     try:
         with keeper_session() as session:
-            return tuple(session.scalar(select(func.baton_drop_partitions(before))) or ())
+            return tuple(session.scalar(select(func.baton_drop_partitions(table, before))) or ())
     except OperationalError as error:
         if not isinstance(error.orig, LockNotAvailable):
             raise
-        log.info("retention: events are in use, no month dropped this time")
+        log.info("retention: %s is in use, no month dropped this time", table)
         return ()

@@ -22,6 +22,7 @@ from storage.tables import Session, Turn
 
 Json = Any
 ROLES = ("user", "assistant")
+MEMORY = "memory"  # a field of ours in the session's data: what older turns said, see agents/script/memory.py
 
 
 def create(
@@ -90,6 +91,55 @@ def turns(tenant_id: UUID | str, session_id: str, limit: int = 50) -> list[dict[
     ]
 
 
+def remembered(
+    tenant_id: UUID | str, session_id: str, limit: int = 200
+) -> tuple[dict[str, Json], list[dict[str, Json]]]:
+    """(what is remembered of older turns, {} at first; the last `limit` turns since then, oldest first).
+
+    The memory's "upto" is the number of the last turn that it covers.
+    """
+    tenant = UUID(str(tenant_id))
+    with postgres.session(tenant) as db:
+        found = db.get(Session, (tenant, session_id))
+        memory = dict((found.data or {}).get(MEMORY) or {}) if found is not None else {}
+        query = select(Turn).where(
+            Turn.tenant_id == tenant, Turn.session_id == session_id, Turn.no > int(memory.get("upto") or 0)
+        )
+        newest_first = list(db.scalars(query.order_by(Turn.no.desc()).limit(limit)))
+    return memory, [
+        {"no": turn.no, "run_id": str(turn.run_id) if turn.run_id else None, "role": turn.role, "content": turn.content}
+        for turn in reversed(newest_first)
+    ]
+
+
+def turn(tenant_id: UUID | str, session_id: str, no: int) -> dict[str, Json]:
+    """One turn by its number. NotFound where this tenant's session has none of it."""
+    tenant = UUID(str(tenant_id))
+    with postgres.session(tenant) as db:
+        found = db.get(Turn, (tenant, session_id, no))
+    if found is None:
+        raise NotFound(f"session {session_id} has no turn {no}")
+    run_id = str(found.run_id) if found.run_id else None
+    return {"no": found.no, "run_id": run_id, "role": found.role, "content": found.content}
+
+
+def keep_memory(tenant_id: UUID | str, session_id: str, memory: Mapping[str, Json]) -> bool:
+    """Store what is remembered of turns up to memory["upto"]; False where as much or more is remembered already.
+
+    Safe to repeat, and in two runs at once: the memory only ever moves forward.
+    """
+    tenant = UUID(str(tenant_id))
+    with postgres.session(tenant) as db:
+        found = db.get(Session, (tenant, session_id), with_for_update=True)
+        if found is None:
+            return False
+        before = (found.data or {}).get(MEMORY) or {}
+        if int(before.get("upto") or 0) >= int(memory["upto"]):
+            return False
+        found.data = {**(found.data or {}), MEMORY: dict(memory)}
+        return True
+
+
 def append_turn(tenant_id: UUID | str, session_id: str, *, run_id: UUID | str, role: str, content: str) -> int:
     """Add a turn and return its number; the same run's turn of the same role is added once, whatever the retries.
 
@@ -117,7 +167,7 @@ def append_turn(tenant_id: UUID | str, session_id: str, *, run_id: UUID | str, r
 def public(row: Session) -> dict[str, Json]:
     """A session as clients see it; a field of its maker never hides one of ours."""
     return {
-        **(row.data or {}),
+        **{name: value for name, value in (row.data or {}).items() if name != MEMORY},
         "session_id": row.id,
         "user_id": row.user_id,
         "status": row.status,

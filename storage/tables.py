@@ -1,7 +1,8 @@
 """The tables of the engine as SQLAlchemy models: what a row of each means, and which index serves whom.
 
-The truth about the schema is told twice, here and in `migrations/versions/`; a test compares the two in the
-server's own catalog. The hot path (claim, commit, sweep) does not use these classes: it has named SQL in `sql/`.
+The truth about the schema is told twice, here (for the model gateway in `model_tables.py`, for the script studio in
+`studio_tables.py`) and in `migrations/versions/`; a test compares the two in the server's own catalog. The hot path
+(claim, commit, sweep) does not use these classes: it has named SQL in `sql/`.
 
 Four things hold for all of it:
 
@@ -19,6 +20,7 @@ from __future__ import annotations
 import secrets
 import time
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -27,10 +29,12 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     DateTime,
+    Double,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
     LargeBinary,
+    Numeric,
     Text,
     UniqueConstraint,
     func,
@@ -63,7 +67,7 @@ def uuid7_floor(moment: datetime) -> UUID:
     return UUID(int=int(moment.timestamp() * 1000) << 80)
 
 
-def _one_of(column: str, values: tuple[str, ...], table: str) -> CheckConstraint:
+def one_of(column: str, values: tuple[str, ...], table: str) -> CheckConstraint:
     """The CHECK that a text column holds one of `values`."""
     listed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({listed})", name=f"{table}_{column}_check")
@@ -76,6 +80,8 @@ class Base(DeclarativeBase):
         str: Text(),
         datetime: DateTime(timezone=True),
         bytes: LargeBinary(),
+        float: Double(),
+        Decimal: Numeric(20, 10),
         dict[str, Any]: JSON(none_as_null=True),
         list[str]: ARRAY(Text()),
         Any: JSON(none_as_null=True),
@@ -148,9 +154,9 @@ class Run(Base):
 
     __tablename__ = "runs"
     __table_args__ = (
-        _one_of("status", RUN_STATUSES, "runs"),
-        _one_of("stop", STOP_REASONS, "runs"),
-        _one_of("on_busy", ON_BUSY, "runs"),
+        one_of("status", RUN_STATUSES, "runs"),
+        one_of("stop", STOP_REASONS, "runs"),
+        one_of("on_busy", ON_BUSY, "runs"),
         # the same request again finds its run
         Index("runs_by_key", "tenant_id", "idem_key", unique=True, postgresql_where=text("idem_key IS NOT NULL")),
         # one run at a time may change a session, a paused one included
@@ -288,7 +294,7 @@ class Step(Base):
 
     __tablename__ = "steps"
     __table_args__ = (
-        _one_of("status", STEP_STATUSES, "steps"),
+        one_of("status", STEP_STATUSES, "steps"),
         # the sweep: waits and delayed retries whose time has come
         Index("steps_due", "due_at", postgresql_where=text("status = 'waiting' AND due_at IS NOT NULL")),
     )
@@ -320,8 +326,8 @@ class Effect(Base):
 
     __tablename__ = "effects"
     __table_args__ = (
-        _one_of("kind", EFFECT_KINDS, "effects"),
-        _one_of("status", EFFECT_STATUSES, "effects"),
+        one_of("kind", EFFECT_KINDS, "effects"),
+        one_of("status", EFFECT_STATUSES, "effects"),
         UniqueConstraint("run_id", "step", "name", name="effects_of_run"),
         {"postgresql_with": {"fillfactor": 80}},
     )

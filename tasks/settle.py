@@ -2,7 +2,7 @@
 
 Retry, any other error   tried again after a backoff, until the node's budget of failures is spent
 Final                    the run fails with the node's code; it can be resumed
-Pause                    the step waits for an answer
+Pause                    the step waits for an answer; where on_timeout is "again", it runs again when its time is over
 Stopped                  the run is being stopped, or the lease is lost: nothing is counted
 storage is away          tried again in two seconds, as often as it takes: nothing is counted
 """
@@ -128,9 +128,13 @@ def _error(lease: Lease, raised: BaseException) -> dict[str, Json]:
 
 
 def _pause(lease: Lease, raised: Pause) -> dict[str, Json]:
-    pause = {"kind": raised.kind, "question": raised.question, "step": lease.key, **raised.details}
+    """What stands in the row and is shown. Not `on_timeout` but `runs_again`: the former is the answer of a gate."""
+    details = {name: value for name, value in raised.details.items() if name != "runs_again"}
+    pause = {"kind": raised.kind, "question": raised.question, "step": lease.key, **details}
     if raised.timeout_seconds is not None:
         pause["timeout_seconds"] = raised.timeout_seconds
+        if raised.on_timeout == "again":
+            pause["runs_again"] = True
     return pause
 
 

@@ -1,4 +1,4 @@
-"""Maintenance that beat fires: partitions ahead of time, old runs away. Each is safe to run twice."""
+"""Maintenance that beat fires: partitions ahead of time, old runs away, lost model calls settled. Safe to run twice."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from datetime import UTC, datetime
 import structlog
 from celery import current_app
 
-from storage import retention
+from storage import model_calls, retention
 
 log = structlog.get_logger()
 
 MAX_BATCHES = 20
+LOST_SECONDS = 900.0  # longer than any call of a model may take
 
 
 @current_app.task(name="upkeep.partitions", ignore_result=True)
 def partitions() -> None:
-    """Make the event partitions of the months to come."""
+    """Make the partitions of the months to come."""
     log.info("partitions_made", names=list(retention.make_partitions()))
 
 
@@ -28,3 +29,10 @@ def retire() -> None:
         log.info("runs_retired", runs=removed.runs, partitions=list(removed.partitions), more=removed.more)
         if not removed.more:
             return
+
+
+@current_app.task(name="upkeep.lost_calls", ignore_result=True)
+def lost_calls() -> None:
+    """Settle the model calls of workers that died: what they had reserved counts as used."""
+    if settled := model_calls.settle_lost(LOST_SECONDS):
+        log.warning("model_calls_lost", calls=settled)

@@ -25,6 +25,7 @@ from storage.embedded import postgres as embedded_postgres
 from storage.embedded import redis as embedded_redis
 from storage.tables import uuid7
 
+NOT_OURS = ("BATON_", "OPENAI_", "ANTHROPIC_", "OLLAMA_")  # what the machine's user has set is not for the tests
 SECRET = "a secret of the tests, long enough"
 
 
@@ -67,7 +68,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 def settings_env(servers: Servers) -> Iterator[Settings]:
     """The settings of this process, pointing at the servers; the environment is exported for child processes."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("BATON_")]:
+        for name in [name for name in os.environ if name.startswith(NOT_OURS)]:
             patch.delenv(name)
         for name, value in servers.environment().items():
             patch.setenv(name, value)

@@ -33,6 +33,12 @@ GRANTS: dict[str, tuple[str | None, str | None]] = {
     "workers": (None, ALL),
     "broker": (None, ALL),
     "slots": (None, ALL),
+    "model_policies": (READ, EDIT),
+    "model_spend": (EDIT, ALL),
+    "llm_call_logs": (EDIT, ALL),
+    "semantic_answers": (ALL, ALL),
+    "creator_profiles": (EDIT, ALL),
+    "product_profiles": (EDIT, ALL),
 }
 
 # table -> the column that names the tenant; such a table has forced row-level security
@@ -46,9 +52,20 @@ TENANT_COLUMN: dict[str, str] = {
     "steps": "tenant_id",
     "effects": "tenant_id",
     "events": "tenant_id",
+    "model_policies": "tenant_id",
+    "model_spend": "tenant_id",
+    "llm_call_logs": "tenant_id",
+    "semantic_answers": "tenant_id",
+    "creator_profiles": "tenant_id",
+    "product_profiles": "tenant_id",
 }
 
-KEEPER_FUNCTIONS = ("baton_make_partitions(integer)", "baton_drop_partitions(timestamptz)")
+KEEPER_FUNCTIONS = (
+    "baton_make_partitions(integer)",
+    "baton_make_partitions(text, integer)",
+    "baton_drop_partitions(timestamptz)",
+    "baton_drop_partitions(text, timestamptz)",
+)
 
 CURRENT_TENANT = "nullif(current_setting('baton.tenant', true), '')::uuid"
 

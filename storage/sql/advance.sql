@@ -55,7 +55,8 @@ WITH passed AS (
 UPDATE runs SET done = done + 1 FROM passed WHERE id = $1
 
 -- name: step_again(uuid, text, text)
--- (run, key, answer): a node that paused gets its answer and is planned again with the next attempt.
+-- (run, key, answer): a node that paused gets its answer, or none when its time is over, and is planned again with the
+-- next attempt.
 UPDATE steps SET status = 'retrying', answer = $3::json, due_at = NULL, pause = NULL
 WHERE run_id = $1 AND key = $2 AND status = 'waiting'
 

@@ -129,6 +129,15 @@ def ask(state: Json, ctx: Any) -> Json:
     return {"answer": ctx.answer, "attempt": ctx.attempt}
 
 
+@node("t.budget", reads=("input",))
+def budget(state: Json, ctx: Any) -> Json:
+    """Waits for a budget, as a call of a model does that finds none: until the file `raised` is there."""
+    if not Path(state["input"]["raised"]).exists():
+        seconds = state["input"].get("seconds", 3600)
+        raise Pause("budget", "No budget is left.", timeout_seconds=seconds, on_timeout="again", budget="tokens")
+    return {"answer": ctx.answer, "attempt": ctx.attempt}
+
+
 @node("t.effect", reads=("input",))
 def effect(state: Json, ctx: Any) -> Json:
     """One effect: a POST outside. `fickle`: another request after the first attempt."""
@@ -222,6 +231,10 @@ ASK = Chain("ask", "1", sequence(step("t.note"), step("t.ask")))
 EFFECT = Chain(
     "effect", "1", sequence(step("t.effect"), step("t.note")), output=lambda results: results.output("effect")
 )
+BUDGET = Chain(
+    "budget", "1", sequence(step("t.budget"), step("t.note")), output=lambda results: results.output("budget")
+)
+BUDGETS = one("budgets", "t.budget", "t.ask")
 BIG = Chain("big", "1", sequence(step("t.big"), step("t.measure")))
 BIG_LAST = Chain("big_last", "1", step("t.big"))
 POISON = one("poison", "t.note", "t.poison", "t.gather")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from uuid import UUID
 
@@ -13,9 +14,14 @@ from psycopg2.extensions import connection as Connection
 
 from storage import tenants
 from storage.migrations.access import GRANTS, TENANT_COLUMN
-from storage.tables import Base, uuid7
+from storage.model_tables import ModelCall
+from storage.studio_tables import ProductProfile
+from storage.tables import uuid7
 from tests.storage.conftest import rows
 
+METADATA = ModelCall.metadata  # the engine's tables are in it too
+assert METADATA is ProductProfile.metadata
+PARTITION = r"(events|llm_call_logs)_(default|\d{4}_\d{2})$"
 OpenApp = Callable[[UUID | None], Connection]
 
 SAMPLE: dict[str, dict[str, object]] = {
@@ -29,15 +35,30 @@ SAMPLE: dict[str, dict[str, object]] = {
         "kind": "idempotent", "status": "done", "request_hash": "h",
     },
     "events": {"seq": 1, "type": "run_accepted", "data": json.dumps({})},
+    "model_spend": {"day": "2026-11-20"},
+    "llm_call_logs": {
+        "chain": "c", "agent_id": "a", "operation": "chat", "provider": "openai", "backend": "b", "model": "m",
+        "prompt_version": "", "status": "started",
+    },
+    "semantic_answers": {
+        "scope": b"s", "question_hash": b"q", "embedding": [0.5] * 512, "answer": "{}", "expires_at": "2026-11-20",
+    },
+    "creator_profiles": {"name": "小雅", "name_key": "小雅"},
+    "product_profiles": {"name": "云朵枕", "name_key": "云朵枕", "extra": "{}"},
+}  # fmt: skip
+
+ID = {
+    "runs": "id", "llm_call_logs": "call_id", "semantic_answers": "id", "creator_profiles": "id",
+    "product_profiles": "id",
 }  # fmt: skip
 
 
 def insert(connection: Connection, table: str, tenant_id: UUID, run_id: UUID) -> None:
     """Insert the sample row of a table for a tenant."""
     row = {"tenant_id": str(tenant_id), **SAMPLE[table]}
-    if table == "runs":
-        row["id"] = str(run_id)
-    elif "run_id" in Base.metadata.tables[table].columns:
+    if table in ID:
+        row[ID[table]] = str(run_id)
+    elif "run_id" in METADATA.tables[table].columns:
         row["run_id"] = str(run_id)
     if table == "effects":
         row["key"] = str(run_id)
@@ -69,8 +90,8 @@ def test_every_table_of_a_tenant_is_listed_and_protected(owner_db: Connection) -
         )
     }
     assert held <= protected
-    assert {table for table in held if not str(table).startswith("events_")} | {"tenants"} == set(TENANT_COLUMN)
-    assert set(GRANTS) == set(Base.metadata.tables)
+    assert {table for table in held if not re.match(PARTITION, str(table))} | {"tenants"} == set(TENANT_COLUMN)
+    assert set(GRANTS) == set(METADATA.tables)
 
 
 def test_no_policy_names_public(owner_db: Connection) -> None:
@@ -147,6 +168,14 @@ def test_the_application_owns_nothing(tenant: UUID, app_db: OpenApp) -> None:
         "SELECT * FROM alembic_version",
         "SELECT baton_make_partitions(1)",
         "SELECT baton_drop_partitions(now())",
+        "SELECT baton_make_partitions('llm_call_logs', 1)",
+        "SELECT baton_drop_partitions('llm_call_logs', now())",
+        "DELETE FROM llm_call_logs",
+        "DELETE FROM model_spend",
+        "DELETE FROM product_profiles",
+        "DELETE FROM creator_profiles",
+        "INSERT INTO model_policies (tenant_id) VALUES (gen_random_uuid())",
+        "UPDATE model_policies SET tokens_per_day = 0",
         "SET ROLE baton_keeper",
     ):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
@@ -157,11 +186,14 @@ def test_partitions_are_reached_through_their_parent_only(
     tenant: UUID, app_db: OpenApp, keeper_db: Connection, owner_db: Connection
 ) -> None:
     run_id = uuid7()
-    insert(app_db(tenant), "events", tenant, run_id)
-    partition = rows(owner_db, "SELECT tableoid::regclass::text FROM events WHERE run_id = %s", (str(run_id),))[0][0]
-    assert str(partition).startswith("events_2")
+    partitions = ["events_default", "llm_call_logs_default"]
+    for table, key in (("events", "run_id"), ("llm_call_logs", "call_id")):
+        insert(app_db(tenant), table, tenant, run_id)
+        found = rows(owner_db, f"SELECT tableoid::regclass::text FROM {table} WHERE {key} = %s", (str(run_id),))
+        partitions.append(str(found[0][0]))
+        assert partitions[-1].startswith(f"{table}_2")
     for role in (app_db(tenant), keeper_db):
-        for table in (partition, "events_default"):
+        for table in partitions:
             with pytest.raises(InsufficientPrivilege):
                 rows(role, f"SELECT count(*) FROM {table}")
 

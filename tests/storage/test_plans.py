@@ -27,6 +27,7 @@ HOT = (
     "run",
     "intend_effect",
 )
+OF_MODELS = ("open_call", "close_call", "refusal", "spent")
 INDEX = re.compile(r"(?:using|Bitmap Index Scan on) (\w+)")
 
 
@@ -51,6 +52,26 @@ def test_a_hot_statement_goes_by_the_primary_key(
     # Then the plan that is kept for the worker's life does not lean on these
     used = indexes_used(app, name)
     assert used and used <= {"runs_pkey", "segments_pkey", "steps_pkey", "effects_pkey", "effects_of_run"}
+
+
+@pytest.mark.parametrize("name", OF_MODELS)
+def test_a_call_goes_by_the_primary_key(
+    name: str, app_db: Callable[..., Connection], owner_db: Connection, tenant: object
+) -> None:
+    rows(owner_db, "ANALYZE llm_call_logs, model_spend, model_policies")
+    app = app_db(tenant)
+    rows(app, "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off")
+    rows(app, "SET enable_hashjoin = off; SET enable_mergejoin = off")
+    # Then no index by tenant: the one of open calls is by the call's id too (a partition names them after its columns)
+    used = indexes_used(app, name)
+    assert used and all(re.fullmatch(r"model_\w+_pkey|llm_call_logs_\w+_(pkey|call_id_idx)", index) for index in used)
+
+
+def test_the_usage_of_a_tenant_asks_for_its_index(app_db: Callable[..., Connection], tenant: object) -> None:
+    app = app_db(tenant)
+    rows(app, "SET enable_seqscan = off")
+    usage = "SELECT sum(tokens_in) FROM llm_call_logs WHERE created_at > '-infinity' AND call_id >= gen_random_uuid()"
+    assert "tenant_id_call_id_idx" in str(rows(app, f"EXPLAIN {usage}"))
 
 
 def test_the_list_of_runs_asks_for_its_index(app_db: Callable[..., Connection], tenant: object) -> None:

@@ -150,6 +150,33 @@ def test_a_run_whose_blobs_cannot_go_waits_and_holds_up_nobody(
     assert left(owner_db, stuck) == ALL and left(owner_db, free) == NONE
 
 
+def test_what_models_were_asked_goes_after_a_time_of_its_own(
+    tenant: UUID, owner_db: Connection, settings_env: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given the call logs of a month, what was spent then, and answers that are stale and fresh
+    start = datetime(2021, 5, 1, tzinfo=UTC)
+    rows(owner_db, "SELECT baton_make_partition('llm_call_logs', %s::date)", (start,))
+    for day in (start, datetime.now(UTC)):
+        rows(owner_db, "INSERT INTO model_spend VALUES (%s, %s)", (str(tenant), day.date()))
+    for days in (1, -1):
+        rows(
+            owner_db,
+            "INSERT INTO semantic_answers (id, tenant_id, scope, question_hash, embedding, answer, expires_at)"
+            " VALUES (%s, %s, 's', %s, %s, '', %s)",
+            (str(uuid7()), str(tenant), str(days).encode(), [0.5] * 512, days_ago(days)),
+        )
+    # When they are kept longer than that, Then only the stale answer goes
+    age_days = (datetime.now(UTC) - start).days
+    for kept_days, dropped in ((age_days + 40, ()), (age_days - 40, ("llm_call_logs_2021_05",))):
+        given = settings_env.model_copy(update={"model_log_days": kept_days})
+        monkeypatch.setattr(retention, "settings", lambda given=given: given)
+        assert retention.run_once(datetime.now(UTC)).partitions == dropped
+        left_days = rows(owner_db, "SELECT count(*) FROM model_spend WHERE tenant_id = %s", (str(tenant),))
+        assert left_days == [(1 if dropped else 2,)]
+        answers = "SELECT question_hash FROM semantic_answers WHERE tenant_id = %s"
+        assert [bytes(found[0]) for found in rows(owner_db, answers, (str(tenant),))] == [b"-1"]  # type: ignore[call-overload]
+
+
 def test_an_empty_month_goes_and_old_slots_too(tenant: UUID, owner_db: Connection) -> None:
     # Given a month long past, in its own partition, and beats that fired long ago and just now
     start = datetime(2021, 5, 1, tzinfo=UTC)

@@ -7,6 +7,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chains.decide import MAX_BACKOFF_SECONDS, Decision, backoff_seconds, decide
 from chains.definition import branch, gate, parallel, sequence, step, when
@@ -131,6 +133,67 @@ def test_a_wait_whose_time_is_over_takes_its_timeout_answer() -> None:
     # Then the gate has passed with that answer, and the chain went the other way
     assert decision.passed == (("approve", {"approved": False}, {"approved": False}),)
     assert (decision.status, opened(decision)) == ("running", [["refund"]])
+
+
+def waiting_node(key: str, **pause: Any) -> Unfinished:
+    pause_of = {"kind": "budget", "step": key, "question": "?", "timeout_seconds": 5, **pause}
+    return unfinished(key, "waiting", attempt=2, failures=1, pause=pause_of)
+
+
+def test_a_node_whose_wait_is_over_may_run_again() -> None:
+    # Given a node that paused for a while only
+    waiting = replace(waiting_node("price", runs_again=True), due_in_seconds=-0.1)
+    now = replace(RUNNING, status="paused", unfinished=(waiting,))
+    decision = decide(now, LINE)
+    # Then it is planned again at once with the next attempt, the run goes on, and nothing failed or passed
+    assert (decision.again, decision.expired, decision.passed) == (("price",), (), ())
+    assert (decision.segments[0].attempt, decision.segments[0].due_seconds) == (3, 0.0)
+    assert (decision.status, types(decision)) == ("running", ["run_resumed"])
+    # And before its time is over it waits
+    assert decide(replace(now, unfinished=(replace(waiting, due_in_seconds=0.1),)), LINE).again == ()
+
+
+def test_a_nodes_wait_is_never_taken_for_a_gates_and_a_gates_never_for_a_nodes() -> None:
+    # Given a node that calls a detail of its pause as a gate calls its answer
+    waiting = replace(waiting_node("price", on_timeout={"approved": True}), due_in_seconds=-0.1)
+    assert decide(replace(RUNNING, status="paused", unfinished=(waiting,)), LINE).error["code"] == "wait_timed_out"
+    # And a gate that says so of itself
+    body = sequence(gate("approve", "?", timeout_seconds=1), step("shop.ship"))
+    asked = replace(waiting_gate("approve", on_timeout={"ok": True}, runs_again=True), due_in_seconds=-0.1)
+    decision = decide(replace(RUNNING, status="paused", unfinished=(asked,)), body)
+    assert (decision.again, [key for key, *_ in decision.passed]) == ((), ["approve"])
+
+
+WAITS = st.lists(
+    st.tuples(st.sampled_from(("again", "fail", "answer")), st.sampled_from((-1.0, 60.0, None))), min_size=1, max_size=5
+)
+
+
+@given(WAITS)
+def test_of_any_waits_each_has_one_end(waits: list[tuple[str, float | None]]) -> None:
+    # Given a fan-out whose branches all wait, each in its own way
+    parts: list[Part] = []
+    unfinished_ones = []
+    for no, (way, due) in enumerate(waits):
+        key = f"s{no}"
+        is_gate = way == "answer"
+        parts.append(gate(key, "?", timeout_seconds=60, on_timeout={"ok": True}) if is_gate else step("shop.s", key))
+        one = waiting_gate(key, on_timeout={"ok": True}) if is_gate else waiting_node(key, runs_again=way == "again")
+        unfinished_ones.append(replace(one, key=key, due_in_seconds=due))
+    now = replace(RUNNING, status="paused", unfinished=tuple(unfinished_ones))
+    decision = decide(now, sequence(parallel(*parts), step("shop.ship")) if len(parts) > 1 else parts[0])
+    # Then what is due ends as it said, one that fails fails the run, and nothing else moves
+    due_of = {way: {f"s{no}" for no, (one, due) in enumerate(waits) if due == -1.0 and one == way} for way, _ in waits}
+    if due_of.get("fail"):
+        assert (decision.status, decision.error["code"]) == ("failed", "wait_timed_out")
+        return
+    assert decision.expired == () and decision.status in ("running", "paused", "completed")
+    assert set(decision.again) == due_of.get("again", set())
+    assert {key for key, *_ in decision.passed} == due_of.get("answer", set())
+    opened_keys = {one.key for segment in decision.segments for one in segment.steps}
+    assert opened_keys - {"ship"} == set(decision.again)
+    assert all(segment.attempt == 3 for segment in decision.segments if segment.steps[0].key in decision.again)
+    assert not decision.waits
 
 
 @pytest.mark.parametrize(

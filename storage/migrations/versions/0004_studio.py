@@ -1,0 +1,26 @@
+"""The script studio: creators and products of a tenant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+HERE = Path(__file__).parent
+
+
+def upgrade() -> None:
+    """Only adds two tables."""
+    # the driver's own cursor: without parameters it leaves % and : alone
+    with op.get_bind().connection.cursor() as cursor:
+        cursor.execute((HERE / "0004_tables.sql").read_text())
+
+
+def downgrade() -> None:
+    """Migrations only move forward."""
+    raise NotImplementedError("migrations only move forward: restore a backup to go back")

@@ -1,0 +1,65 @@
+"""Answers of models that all processes share, and who of them asks: Redis, best effort, one round trip a call.
+
+    baton:TENANT:model:answer:KEY    an answer, for as long as its asker said
+    baton:TENANT:model:flight:KEY    the token of the process that asks for it right now
+
+Nothing here raises: without Redis each process has only what it remembers itself (gateway/cache/lookup.py).
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from storage import broker
+
+MAX_VALUE_BYTES = 1024 * 1024
+
+# Only the one who holds the flight ends it: after its time was over it may be another's.
+_LET_GO = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
+
+
+def get(tenant_id: UUID, key: str) -> bytes | None:
+    """The answer under this key, or None."""
+    return broker.best_effort(lambda: _bytes(broker.client().get(_answer(tenant_id, key))), "model_cache_get")
+
+
+def put(tenant_id: UUID, key: str, value: bytes, ttl_seconds: float) -> None:
+    """Keep an answer for so long; one of more than 1 MB is not kept."""
+    if len(value) <= MAX_VALUE_BYTES and ttl_seconds > 0:
+        milliseconds = max(1, round(ttl_seconds * 1000))
+        broker.best_effort(
+            lambda: broker.client().set(_answer(tenant_id, key), value, px=milliseconds), "model_cache_put"
+        )
+
+
+def lead(tenant_id: UUID, key: str, token: str, seconds: float) -> tuple[bool, bytes | None] | None:
+    """(whether the holder of `token` is now the one who asks, the answer that came meanwhile); None: no Redis.
+
+    The flight is taken before the answer is read: so an answer that came in between is seen.
+    """
+
+    def write() -> tuple[bool, bytes | None]:
+        with broker.client().pipeline(transaction=False) as pipe:
+            pipe.set(_flight(tenant_id, key), token, nx=True, px=max(1, round(seconds * 1000)))
+            pipe.get(_answer(tenant_id, key))
+            taken, value = pipe.execute()
+            return bool(taken), _bytes(value)
+
+    return broker.best_effort(write, "model_cache_lead")
+
+
+def let_go(tenant_id: UUID, key: str, token: str) -> None:
+    """The one who asked is done, with or without an answer: the next one may."""
+    broker.best_effort(lambda: broker.client().eval(_LET_GO, 1, _flight(tenant_id, key), token), "model_cache_let_go")
+
+
+def _answer(tenant_id: UUID, key: str) -> str:
+    return f"baton:{tenant_id}:model:answer:{key}"
+
+
+def _flight(tenant_id: UUID, key: str) -> str:
+    return f"baton:{tenant_id}:model:flight:{key}"
+
+
+def _bytes(value: object) -> bytes | None:
+    return value if isinstance(value, bytes) else None
