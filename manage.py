@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from operate import model_commands, studio_commands
 from settings import SettingsError
 
 
@@ -43,10 +44,13 @@ def up(port: int | None, workers: int, no_flower: bool, quiet: bool) -> None:
     """Start embedded servers unless DATABASE_URL / REDIS_URL name real ones, run the migrations, start every process of
     the Procfile and keep them running. Ctrl-C lets running nodes finish and stops all of it.
     """
+    from gateway.backends import models_file
     from operate import supervisor
     from settings import load
 
     known, _ = load(with_data_dir=False)
+    if known.models:
+        models_file.load(known.models, known)  # its mistakes are told before anything starts
     sys.exit(supervisor.up(known, supervisor.Wishes(port, workers, not no_flower, quiet)))
 
 
@@ -129,6 +133,10 @@ def doctor(dry_run: bool) -> None:
     from operate import upkeep
 
     sys.exit(upkeep.doctor(dry_run=dry_run))
+
+
+model_commands.add_commands(cli, data_dir_option)
+studio_commands.add_commands(cli, data_dir_option)
 
 
 def main() -> None:

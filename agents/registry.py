@@ -7,9 +7,11 @@ import pkgutil
 from collections.abc import Iterator
 from functools import cache
 from types import ModuleType
+from uuid import UUID
 
-from gateway.backends import backends
+from gateway.backends.configuration import configuration
 from gateway.models import Models
+from gateway.request import Caller
 from node import Context, Node
 from settings import settings
 
@@ -56,11 +58,6 @@ def modules() -> Iterator[ModuleType]:
 
 
 def models(ctx: Context) -> Models:
-    """The door to models for one step: it sees the step's cancel and deadline."""
-    return Models(
-        backends,
-        cancelled=lambda: ctx.cancelled,
-        seconds_left=ctx.seconds_left,
-        may_fall_back=settings().llm_fallback_enabled,
-        agent_id=ctx.chain,
-    )
+    """The door to models for one step: it sees the step's cancel and deadline, and counts for its tenant."""
+    caller = Caller(UUID(ctx.tenant_id), UUID(ctx.run_id), ctx.step, chain=ctx.chain, agent_id=ctx.chain)
+    return Models(configuration, caller, ctx, may_fall_back=settings().llm_fallback_enabled)

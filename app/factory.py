@@ -14,14 +14,17 @@ from app import auth, openapi, problems, websocket
 from app.api import (
     agents,
     checkpoints,
+    creators,
     dead_letters,
     events,
     generate,
     health,
+    products,
     run_actions,
     runs,
     sessions,
     skills,
+    usage,
 )
 from app.api import metrics as metrics_api
 from settings import settings
@@ -36,8 +39,11 @@ BLUEPRINTS = (
     agents.api,
     generate.api,
     sessions.api,
+    creators.api,
+    products.api,
     skills.api,
     dead_letters.api,
+    usage.api,
     health.api,
     metrics_api.api,
     openapi.api,

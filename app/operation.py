@@ -43,6 +43,7 @@ class Operation:
     tag: str
     body: type[BaseModel] | None
     body_required: bool
+    body_types: tuple[str, ...]
     query: type[BaseModel] | None
     answers: Answers
     streams: tuple[int, ...]
@@ -59,6 +60,7 @@ def operation(
     *,
     body: type[BaseModel] | None = None,
     body_required: bool = True,
+    body_types: tuple[str, ...] = (),
     query: type[BaseModel] | None = None,
     answers: Answers,
     streams: tuple[int, ...] = (),
@@ -67,6 +69,7 @@ def operation(
     route: Callable[[Blueprint, str, str, Callable[..., Any]], None] | None = None,
 ) -> Callable[[View], View]:
     """Register the decorated view. streams: statuses that may come as SSE; problems: beside 401, 404, 422, 503.
+    body_types: content types of a body that is no JSON; the view gets its bytes.
 
     route: who adds the route, given the view behind its checks, instead of Flask; for what does not answer JSON.
     """
@@ -83,6 +86,7 @@ def operation(
                 tag=blueprint.name,
                 body=body,
                 body_required=body_required,
+                body_types=body_types,
                 query=query,
                 answers=answers,
                 streams=streams,
@@ -98,6 +102,8 @@ def operation(
                 path_values["query"] = _query(query)
             if body is not None:
                 path_values["body"] = _body(body, body_required)
+            elif body_types:
+                path_values["body"] = _bytes(body_types)
             return view(**path_values)
 
         def answered(**path_values: Any) -> Response:
@@ -138,10 +144,21 @@ def _query(model: type[BaseModel]) -> BaseModel:
     return _validated(model, values)
 
 
-def _body(model: type[BaseModel], required: bool) -> BaseModel:
+def _raw() -> bytes:
     raw = request.get_data(cache=False)
     if request.content_length is None and len(raw) >= (request.max_content_length or len(raw) + 1):
         raise RequestEntityTooLarge  # of a body sent in chunks Flask only cuts off what is too much
+    return raw
+
+
+def _bytes(types: tuple[str, ...]) -> bytes:
+    if request.mimetype not in types:
+        raise WrongContentType(f"The body must be {types[0]}: send `Content-Type: {types[0]}`.")
+    return _raw()
+
+
+def _body(model: type[BaseModel], required: bool) -> BaseModel:
+    raw = _raw()
     if not raw and not required:
         return _validated(model, {})
     if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):

@@ -25,9 +25,14 @@ from operate.run_commands import add_commands  # noqa: E402
 
 MADE = "<!-- Made by `docs/generate.py` from the code. Do not edit: change the code and run it again. -->\n"
 GROUPS = {
-    "Servers": ("database_url", "database_app_url", "database_keeper_url", "redis_url", "blob_url", "ollama_url"),
-    "The instance": ("port", "data_dir", "secret", "chains", "models", "embedded_model_url", "embedded_model_key"),
-}
+    "Servers": ("database_url", "database_app_url", "database_keeper_url", "redis_url", "blob_url"),
+    "The instance": ("port", "data_dir", "secret", "chains"),
+    "Models": (
+        "models", "ollama_url", "openai_api_key", "openai_base_url", "openai_model", "anthropic_api_key",
+        "anthropic_model", "model_tokens_per_day", "model_money_per_day", "model_answer_seconds", "model_log_days",
+        "embedded_model_url", "embedded_model_key",
+    ),
+}  # fmt: skip
 
 # Read by something other than settings.py, each because a tool of its own gives it its name.
 OTHERS = [
@@ -182,6 +187,8 @@ def cli_page() -> str:
 def _commands(group: click.Group, before: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     for name, command in sorted(group.commands.items()):
         if isinstance(command, click.Group):
+            if command.invoke_without_command:
+                yield (*before, name), command
             yield from _commands(command, (*before, name))
         else:
             yield (*before, name), command

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Literal, TypeAlias
 
-Kind: TypeAlias = Literal["openai", "vllm", "ollama", "embedded"]
+Kind: TypeAlias = Literal["openai", "vllm", "ollama", "anthropic", "embedded"]
 
 EMBEDDED_MODEL = "smollm2-135m-instruct"
 
@@ -27,13 +28,19 @@ CHINESE_TOO = (
 )
 NOT_FOR_CHAT = ("embed", "bge-", "all-minilm", "rerank", "e5-")
 
+CHAT, EMBEDDING = "chat", "embedding"
+CHAT_TOO = frozenset({CHAT, "general_chat"})  # the documents' name for it
+
 
 @dataclass(frozen=True)
 class Backend:
     """One model.
 
     name: how logs and outputs call it; kind: which protocol it speaks; endpoint: its base URL; languages: codes such as
-    "zh"; weak: good for a sentence, not for a page: callers keep prompts tiny and check what comes.
+    "zh"; capabilities: what it is good for, () for everything but embedding; weak: good for a sentence, not for a page:
+    callers keep prompts tiny and check what comes; small: preferred for simple requests; price_in, price_out: money for
+    1,000 tokens; context_tokens: prompt and answer together; first_token_seconds: silence, at first or in the middle,
+    after which the next backend is asked; timeout_seconds: the whole answer; retries: further tries at this backend.
     """
 
     name: str
@@ -41,14 +48,32 @@ class Backend:
     endpoint: str
     model: str
     languages: tuple[str, ...] = ("en",)
-    capabilities: tuple[str, ...] = ("chat",)
+    capabilities: tuple[str, ...] = ()
     api_key: str | None = field(default=None, repr=False)
     weak: bool = False
+    small: bool = False
+    price_in: Decimal = Decimal(0)
+    price_out: Decimal = Decimal(0)
+    context_tokens: int = 8192
+    connect_seconds: float = 2.0
+    first_token_seconds: float = 10.0
     timeout_seconds: float = 60.0
+    retries: int = 1
 
-    def is_able(self, language: str, capability: str) -> bool:
-        """Whether it knows the language and has the capability; a backend without capabilities has all of them."""
-        return language in self.languages and (not self.capabilities or capability in self.capabilities)
+    def is_able(self, language: str, capability: str = CHAT) -> bool:
+        """Whether it knows the language and has the capability."""
+        if capability == EMBEDDING:
+            return EMBEDDING in self.capabilities
+        if language not in self.languages:
+            return False
+        if not self.capabilities:
+            return True
+        wanted = CHAT_TOO if capability in CHAT_TOO else {capability}
+        return not wanted.isdisjoint(self.capabilities)
+
+    def price(self, tokens_in: int, tokens_out: int) -> Decimal:
+        """What a call of so many tokens costs."""
+        return (self.price_in * tokens_in + self.price_out * tokens_out) / 1000
 
 
 def languages_by_name(model: str) -> tuple[str, ...]:

@@ -1,164 +1,183 @@
-"""The door to every model: `chat`, `stream` and `structured`, for whoever says what it needs.
+"""The door to every model: a node says what it needs, and never who should answer.
 
-    model = ctx.models.able("en")                       # None: nobody here knows the language
-    for piece in ctx.models.stream(messages, model=model, max_tokens=80):
-        ctx.token(piece)
+    text = ctx.models.chat(messages, language="zh", capability="summarization", max_tokens=200)
+    for piece in ctx.models.stream(messages): ...         pieces as they come
+    text = ctx.models.show(messages)                      the same, shown to live viewers
+    brief = ctx.models.structured(Brief, messages)        an instance of a pydantic model
+    vectors = ctx.models.embed(["a sentence", ...])
 
-Messages are {"role", "content"} objects. Every call may raise Retry (busy, broken or slow), Final (refused) and Stopped
-(the run is being stopped: the connection is closed within half a second, whether or not the model says something).
+What happens behind it is told in docs/gateway.md. Every call may raise `NoAnswer` (a Retry: nobody answered now),
+`Final` (nobody here can: `no_able_model`, or all of them refused), `Pause` (the tenant's budget is used up) and
+`Stopped` (the run is being stopped: the connection to the model is closed within half a second).
+
+After `NoAnswer` and `Final` come the other two levels of fallback, which only the node can take: an answer by its own
+rules, told with `by_rules`, or a person's, asked for with `by_person`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-import metrics
-from gateway import providers
-from gateway.backend import Backend
-from gateway.embedded import comes_up
-from gateway.failures import node_error
-from gateway.models_file import InvalidModelsFile
-from gateway.watch import Watch, watched
-from node import Final, Retry, Stopped
+from gateway import breaker, dispatch, kept, routing
+from gateway.answer import Answer, whole
+from gateway.attempt import Request
+from gateway.backend import CHAT, EMBEDDING, Backend
+from gateway.backends.models_file import Configuration, InvalidModelsFile
+from gateway.dispatch import NoAnswer
+from gateway.host import Host
+from gateway.record import note_fallback
+from gateway.request import Ask, Caller, Messages
+from gateway.wire import embeddings
+from gateway.wire.talk import Piece
+from node import Final, Pause
+from settings import settings
+from storage import model_policies
 
-Messages = Sequence[Mapping[str, str]]
+__all__ = ["Answer", "Models", "NoAnswer"]
+
 Schema = TypeVar("Schema", bound=BaseModel)
-REPAIRS = 2
 
 
 class Models:
     """What a node may ask of models.
 
-    may_fall_back: whether an answer by rules may stand in for a model's; agent_id: who the tokens are counted for.
+    may_fall_back: whether an answer by rules may stand in for a model's.
     """
 
     def __init__(
-        self,
-        backends: Callable[[], Sequence[Backend]],
-        *,
-        cancelled: Callable[[], bool] = lambda: False,
-        seconds_left: Callable[[], float] = lambda: float("inf"),
-        may_fall_back: bool = True,
-        agent_id: str = "",
+        self, configuration: Callable[[], Configuration], caller: Caller, host: Host, *, may_fall_back: bool = True
     ) -> None:
-        self._backends = backends
-        self._cancelled = cancelled
-        self._seconds_left = seconds_left
+        self._read_configuration = configuration
+        self._caller = caller
+        self._host = host
         self.may_fall_back = may_fall_back
-        self._agent_id = agent_id
 
-    def able(self, language: str, capability: str = "chat") -> Backend | None:
-        """The preferred backend that knows the language and has the capability, or None. Final: a wrong models file."""
-        try:
-            return next((backend for backend in self._backends() if backend.is_able(language, capability)), None)
-        except InvalidModelsFile as wrong:
-            raise Final(str(wrong), code="models_file_invalid") from wrong
+    def able(self, language: str, capability: str = CHAT) -> Backend | None:
+        """Who would be asked first, for callers whose prompt depends on it, or None. Final: a wrong models file."""
+        candidates = self._candidates(Ask((), language=language, capability=capability), None)
+        healths = breaker.healths([backend.name for backend in candidates])
+        return next((one for one in candidates if healths[one.name].state != "open"), None)
 
-    def chat(self, messages: Messages, *, model: Backend | None = None, language: str = "en", **options: Any) -> str:
-        """The whole answer. Options as in `stream`."""
-        return "".join(self.stream(messages, model=model, language=language, **options))
+    def chat(self, messages: Messages, *, model: Backend | None = None, **wishes: Any) -> Answer:
+        """The whole answer. wishes: fields of `gateway.request.Ask`, such as language, max_tokens, tools or cache.
+
+        model: what `able` said, where the prompt was written for it: it is asked first.
+        """
+        return self._whole(Ask(messages, **wishes), model)
 
     def stream(
         self,
         messages: Messages,
         *,
         model: Backend | None = None,
-        language: str = "en",
-        max_tokens: int | None = None,
-        temperature: float | None = None,
-        seed: int | None = None,
-        timeout_seconds: float | None = None,
+        on_restart: Callable[[], None] | None = None,
+        **wishes: Any,
     ) -> Iterator[str]:
-        """Pieces of the answer's text as they come. Final `no_able_model` where nobody knows the language."""
-        backend = self._chosen(model, language)
-        return self._pieces(
-            backend, messages, providers.call_options(backend, max_tokens, temperature, seed), timeout_seconds
-        )
+        """Pieces of the answer's text as they come.
+
+        on_restart: called when a model broke off in the middle and another begins anew: drop what came before. Without
+        it such an answer ends in NoAnswer.
+        """
+        for piece in self._pieces(Ask(messages, **wishes), model, on_restart):
+            if piece.text:
+                yield piece.text
+
+    def show(self, messages: Messages, *, model: Backend | None = None, **wishes: Any) -> Answer:
+        """The whole answer, shown to live viewers as it comes. They are told when it begins anew."""
+        return self._whole(Ask(messages, **wishes), model, show=True)
 
     def structured(
-        self,
-        schema: type[Schema],
-        messages: Messages,
-        *,
-        model: Backend | None = None,
-        language: str = "en",
-        max_tokens: int | None = None,
-        temperature: float | None = None,
-        seed: int | None = None,
-        timeout_seconds: float | None = None,
+        self, schema: type[Schema], messages: Messages, *, model: Backend | None = None, **wishes: Any
     ) -> Schema:
-        """The answer as an instance of the pydantic model. Retry where it is none after two repairs."""
-        backend = self._chosen(model, language)
-        options = providers.call_options(backend, max_tokens, temperature, seed)
-        options |= providers.schema_option(backend, schema.__name__, schema.model_json_schema())
-        talk = list(messages)
-        for _ in range(1 + REPAIRS):
-            text = "".join(self._pieces(backend, talk, options, timeout_seconds))
-            try:
-                return schema.model_validate_json(unfenced(text))
-            except ValidationError as wrong:
-                mistake = wrong.errors()[0]
-                place = ".".join(str(part) for part in mistake["loc"]) or "the answer"
-                repair = f"{place}: {mistake['msg']}. Answer again, with JSON of the schema only."
-                talk = [*messages, {"role": "assistant", "content": text}, {"role": "user", "content": repair}]
-        raise Retry(f"model {backend.name}: no valid {schema.__name__} after {REPAIRS} repairs")
+        """The answer as an instance of the pydantic model; a backend that gives none after two repairs has failed."""
+        ask = Ask(messages, schema={"title": schema.__name__, **schema.model_json_schema()}, **wishes)
+        return schema.model_validate_json(self._whole(ask, model, schema=schema))
 
-    def _chosen(self, model: Backend | None, language: str) -> Backend:
-        backend = model or self.able(language)
-        if backend is None:
-            raise Final(f"no model is able in {language}", code="no_able_model")
-        return backend
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """A vector of unit length for each text, all of one backend's model."""
+        found: list[list[float]] = []
+
+        def call(
+            backend: Backend, ask: Ask, *, cancelled: Callable[[], bool], seconds_left: Callable[[], float], **_: Any
+        ) -> Iterator[Piece]:
+            found[:] = embeddings.embed_watched(backend, texts, cancelled=cancelled, seconds_left=seconds_left)
+            yield Piece("", (), 0 if backend.kind == "embedded" else ask.tokens_in, 0, "stop", backend.model)
+
+        messages = [{"role": "user", "content": text} for text in texts]
+        request = self._request(Ask(messages, operation="embed", capability=EMBEDDING, max_tokens=1))
+        request.call = call
+        for _ in dispatch.pieces(request):
+            pass
+        return found
+
+    def by_rules(self, reason: object) -> None:
+        """Say that the node's own rules answer, because no model did: an event, a row in the log, a degraded run."""
+        if not self.may_fall_back:
+            raise Final(f"fallback is off, and {reason}", code="no_able_model")
+        note_fallback(self._caller, self._host, "rules", str(reason))
+        self._host.degrade(str(reason))
+
+    def by_person(self, question: str, reason: object, *, timeout_seconds: float | None = None) -> Any:
+        """What a person answers instead: the run pauses until somebody does (POST .../answer), once for a step."""
+        if self._host.answer is not None:
+            return self._host.answer
+        note_fallback(self._caller, self._host, "person", str(reason))
+        raise Pause("question", question, timeout_seconds=timeout_seconds, reason=str(reason), level="person")
+
+    def _whole(
+        self, ask: Ask, model: Backend | None, *, schema: type[BaseModel] | None = None, show: bool = False
+    ) -> Answer:
+        came: list[Piece] = []
+
+        def restart() -> None:
+            came.clear()
+            if show:
+                self._host.token("", restart=True)
+
+        for piece in self._pieces(ask, model, restart, schema):
+            came.append(piece)
+            if show and piece.text:
+                self._host.token(piece.text)
+        return whole(came)
 
     def _pieces(
-        self, backend: Backend, messages: Messages, options: Mapping[str, Any], timeout_seconds: float | None
-    ) -> Iterator[str]:
-        """One call, and for the embedded model that is just starting (again) a second one as soon as it is up."""
-        silent = True
+        self,
+        ask: Ask,
+        model: Backend | None,
+        on_restart: Callable[[], None] | None,
+        schema: type[BaseModel] | None = None,
+    ) -> Iterator[Piece]:
+        request = self._request(ask, model)
+        request.on_restart, request.schema = on_restart, schema
+        return kept.pieces(request, self._configuration())
+
+    def _request(self, ask: Ask, model: Backend | None = None) -> Request:
+        """The ask with all that it takes to answer it. Final `no_able_model` where nobody is able."""
+        candidates = self._candidates(ask, model)
+        if not candidates:
+            raise Final(f"no model is able: {ask.capability} in {ask.language}", code="no_able_model")
+        policy = model_policies.policy_of(self._caller.tenant_id)
+        give_up_at = time.monotonic() + settings().model_answer_seconds
+        return Request(ask, self._caller, self._host, policy, candidates, give_up_at)
+
+    def _candidates(self, ask: Ask, model: Backend | None) -> list[Backend]:
+        configuration = self._configuration()
+        healths = breaker.healths([backend.name for backend in configuration.backends])
+        return routing.order(
+            ask,
+            configuration.backends,
+            strategy=configuration.routing_strategy,
+            median_ms={name: health.median_ms for name, health in healths.items()},
+            allowed=model_policies.policy_of(self._caller.tenant_id).allowed_models,
+            preferred=model,
+        )
+
+    def _configuration(self) -> Configuration:
         try:
-            for piece in self._one_call(backend, messages, options, timeout_seconds):
-                silent = False
-                yield piece
-        except Retry:
-            if not silent or backend.kind != "embedded" or not comes_up(backend.endpoint, self._cancelled):
-                raise
-        else:
-            return
-        yield from self._one_call(backend, messages, options, timeout_seconds)
-
-    def _one_call(
-        self, backend: Backend, messages: Messages, options: Mapping[str, Any], timeout_seconds: float | None
-    ) -> Iterator[str]:
-        model = providers.chat_model(backend)  # the first one imports its library: that is not the model's time
-        limit_seconds = min(timeout_seconds or backend.timeout_seconds, self._seconds_left())
-        watch = Watch(self._cancelled, time.monotonic() + limit_seconds)
-        with closing(model.stream(list(messages), **options)) as chunks:
-            while (chunk := self._next(chunks, watch, backend)) is not None:
-                if usage := getattr(chunk, "usage_metadata", None):
-                    metrics.TOKENS.labels(self._agent_id, backend.model).inc(usage["total_tokens"])
-                if chunk.text:
-                    yield str(chunk.text)
-
-    def _next(self, chunks: Iterator[Any], watch: Watch, backend: Backend) -> Any:
-        """The next chunk, or None at the end. Watched while it waits only: between pieces the thread is the node's."""
-        if watch.cancelled():
-            raise Stopped
-        try:
-            with watched(watch):
-                return next(chunks, None)
-        except Exception as error:
-            if watch.cancelled():
-                raise Stopped from error
-            raise node_error(error, backend.name) from error
-
-
-def unfenced(text: str) -> str:
-    """The JSON inside a Markdown fence, which some models put around it."""
-    stripped = text.strip()
-    if stripped.startswith("```"):
-        return stripped.strip("`").removeprefix("json").strip()
-    return stripped
+            return self._read_configuration()
+        except InvalidModelsFile as wrong:
+            raise Final(str(wrong), code="models_file_invalid") from wrong

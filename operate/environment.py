@@ -18,6 +18,9 @@ FOR_COMMANDS = (
 )  # fmt: skip
 
 
+NOT_KEPT = {"BATON_FAULT_POINTS", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"}  # the user's own keys stay where they are
+
+
 def role_url(owner_url: str, role: str, secret: str) -> str:
     """The URL of the role `<database>_<role>` of a real server; its password follows from the secret, so that every
     host of an installation works out the same one.
@@ -58,7 +61,7 @@ def complete(known: Settings, given: dict[str, str], instance: Instance) -> dict
 
 def for_commands(values: dict[str, str]) -> dict[str, str]:
     """The part that `<data-dir>/env` keeps for commands typed by hand: servers, secret, port, the user's settings."""
-    names = {*FOR_COMMANDS, *(name for name in ENV_NAMES if name in values)} - {"BATON_FAULT_POINTS"}
+    names = {*FOR_COMMANDS, *(name for name in ENV_NAMES if name in values)} - NOT_KEPT
     return {name: values[name] for name in sorted(names) if values.get(name)}
 
 

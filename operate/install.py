@@ -2,8 +2,9 @@
 
 Runs with the system's Python and its standard library alone. Packages are fetched by uv (itself installed from a hashed
 pin), or by pip where uv has no wheel or fails. Skipped when the lock files did not change since the last time.
-`python3 operate/install.py [--dev] [--peers] [--lock]`: with what tests need; or .venv-peers, an environment of their
-own for those that the benchmark compares with; or make the lock files anew from the *.in files.
+`python3 operate/install.py [--dev] [--peers] [--gateway-peers] [--lock]`: with what tests need; or .venv-peers or
+.venv-gateway-peers, environments of their own for those that the benchmarks compare with; or make the lock files anew
+from the *.in files.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PEERS_VENV = ROOT / ".venv-peers"
+GATEWAY_PEERS_VENV = ROOT / ".venv-gateway-peers"
 PYTHON = VENV / "bin" / "python"
 RUNTIME = ("requirements.lock", "requirements-nodeps.lock")
 DEV = ("requirements-dev.lock",)
 PEERS = ("bench/peers/requirements.lock",)
+GATEWAY_PEERS = ("bench/peers/gateway.lock",)
 LOCK_OPTIONS = ("--universal", "--python-version", "3.11", "--generate-hashes", "--no-emit-index-url", "--no-annotate",
                 "--no-header", "--quiet")  # fmt: skip
 # what a machine's pip was told about where packages come from, and uv's names for the same
@@ -48,6 +51,8 @@ def main(args: list[str]) -> int:
         return make_locks()
     if "--peers" in args:
         return 0 if install(PEERS, PEERS_VENV) else 1
+    if "--gateway-peers" in args:
+        return 0 if install(GATEWAY_PEERS, GATEWAY_PEERS_VENV) else 1
     return 0 if install((*RUNTIME, *(DEV if "--dev" in args else ())), VENV) else 1
 
 
@@ -119,7 +124,7 @@ def make_locks() -> int:
     if not get_uv():
         return 1
     environment = uv_environment()
-    for name in (*RUNTIME, *DEV, "requirements-uv.lock", *PEERS):
+    for name in (*RUNTIME, *DEV, "requirements-uv.lock", *PEERS, *GATEWAY_PEERS):
         more = ["--no-deps"] if "-nodeps" in name else []
         files = [name.replace(".lock", ".in"), "-o", name]
         if not _run([str(PYTHON), "-m", "uv", "pip", "compile", *LOCK_OPTIONS, *more, *files], environment):

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway import embedded
+from gateway.backends import embedded
 from operate import environment, procfile
 from operate.instance import Instance, InstanceError
 from operate.logs import LogView

@@ -51,14 +51,16 @@ def new_api_key(name: str) -> str:
 
 
 def doctor(*, dry_run: bool) -> int:
-    """Say whether the servers answer, and move or set aside the runs whose chain version has left the code.
+    """Say whether the models file is right and the servers answer, and move or set aside the runs whose chain version
+    has left the code.
 
-    dry_run: only tell. Exit code 1: a server does not answer, or a run was set aside and needs a person.
+    dry_run: only tell. Exit code 1: one of them is not, or a run was set aside and needs a person.
     """
     from chains.doctor import stranded
     from storage.reads.readiness import look_at_postgres, look_at_redis
 
-    complaints = [line for line in (_complaint(look_at_postgres), _complaint(look_at_redis)) if line]
+    looks = (look_at_models_file, look_at_postgres, look_at_redis)
+    complaints = [line for line in map(_complaint, looks) if line]
     for complaint in complaints:
         print(complaint)
     if complaints:
@@ -72,8 +74,15 @@ def doctor(*, dry_run: bool) -> int:
     return 1 if any(one.to is None for one in found) else 0
 
 
+def look_at_models_file() -> None:
+    """Read the models file, where there is one. Raises InvalidModelsFile."""
+    from gateway.backends.configuration import configuration
+
+    configuration()
+
+
 def _complaint(look: Callable[[], object]) -> str | None:
-    """What is wrong with a server, in a line."""
+    """What is wrong with a server, in a line, or with the models file, in a line for each mistake."""
     try:
         look()
     except Exception as error:

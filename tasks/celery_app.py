@@ -8,6 +8,7 @@ from celery import Celery
 
 from agents.registry import nodes
 from chains.catalog import missing_nodes
+from gateway.backends.configuration import rejected
 from node import Node
 from tasks.events import BatchedEvents
 from tasks.hop import NodeTask
@@ -16,6 +17,10 @@ from tasks.run_node import StepFailed, run_node
 
 class MissingNodes(SystemExit):
     """A chain names nodes that nobody has: the worker does not start."""
+
+
+class WrongModels(SystemExit):
+    """The models file has mistakes: the worker does not start with it. One that runs already keeps the old one."""
 
 
 def register(app: Celery, node: Node) -> None:
@@ -27,12 +32,14 @@ def register(app: Celery, node: Node) -> None:
 
 
 def make_app() -> Celery:
-    """The app with every node as a task. Raises MissingNodes where a chain names a node that nobody has."""
+    """The app with every node as a task. Raises MissingNodes, or WrongModels, where no run could go on."""
     made = Celery("baton", config_source="celeryconfig")
     made.steps["consumer"].add(BatchedEvents)
     every = nodes()
     if missing := missing_nodes(every):
         raise MissingNodes("chains name nodes that nobody has: " + "; ".join(missing))
+    if wrong := rejected():
+        raise WrongModels(wrong)
     for node in every.values():
         register(made, node)
     return made

@@ -52,8 +52,8 @@ class RunContext:
     def seconds_left(self) -> float:
         return max(0.0, self.deadline - time.monotonic())
 
-    def token(self, text: str) -> None:
-        token = {"step": self.step, "text": text}
+    def token(self, text: str, *, restart: bool = False) -> None:
+        token = {"step": self.step, "text": text, **({"restart": True} if restart else {})}
         broker.publish(broker.hint(self.lease.tenant_id, self.lease.run_id, {"token": token}))
 
     def emit(self, type: str, **data: Json) -> None:

@@ -18,6 +18,7 @@ from app.api import blueprint
 from app.operation import operation
 from app.problems import Unavailable
 from app.schemas.service import Alive, Health
+from gateway.backends.configuration import rejected
 from storage import outages
 from storage.reads import readiness
 
@@ -75,6 +76,7 @@ def health() -> dict[str, Any]:
         "postgres": _check(postgres_wrong, "down"),
         "redis": _check(redis_wrong, "degraded"),
         "workers": {"status": "ok" if workers else "degraded", "detail": f"{workers or 0} alive"},
+        "models": _check(rejected(), "degraded"),
         # What the documents call locks, rate limits and checkpoints stands in Postgres.
         "checkpoints": _check(postgres_wrong, "down"),
         "session_locks": _check(postgres_wrong, "down"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import structlog
@@ -51,6 +51,7 @@ class _Named(Collector):
             if metric.name not in seen:
                 metric.samples = []
                 counted.append(metric)
+        yield _hit_ratio(counted)
         for metric in counted:
             yield metric
             if metric.name == "agent_token_usage":
@@ -59,6 +60,21 @@ class _Named(Collector):
                     if sample.name.endswith("_total"):
                         plain.add_sample(metric.name, sample.labels, sample.value)
                 yield plain
+
+
+def _hit_ratio(counted: Iterable[Metric]) -> Metric:
+    """Hits of each cache level out of its lookups, under the name that the source documents give it."""
+    ratio = GaugeMetricFamily("msig_cache_hit_ratio", "Model calls that a cache answered", labels=["cache_level"])
+    found: dict[str, dict[str, float]] = {}
+    for metric in counted:
+        if metric.name == "baton_model_cache_lookups":
+            for sample in metric.samples:
+                if sample.name.endswith("_total"):
+                    found.setdefault(sample.labels["level"], {})[sample.labels["outcome"]] = sample.value
+    for level, outcomes in sorted(found.items()):
+        if lookups := sum(outcomes.values()):
+            ratio.add_metric([level], outcomes.get("hit", 0.0) / lookups)
+    return ratio
 
 
 class _Measured(Collector):

@@ -24,9 +24,9 @@ _PATH_TYPES: dict[str | None, dict[str, Any]] = {
 _PROBLEM_TEXTS = {
     401: "No valid API key",
     404: "Nothing here, or another tenant's",
-    409: "The state of the run or session does not allow this",
+    409: "The state of the run or session does not allow this, or the name is taken",
     413: "The body is too large",
-    415: "The body is not JSON",
+    415: "The body is of another type",
     422: "Fields are wrong; `errors` names each",
     429: "Too many requests",
     503: "The database is away; nothing was changed",
@@ -43,8 +43,11 @@ _TAGS = {
     "agents": "Runs of an agent",
     "generate": "Livestream scripts",
     "sessions": "Conversations",
+    "creators": "Who speaks",
+    "products": "What is sold",
     "skills": "What this installation can do",
     "dead_letters": "What was given up",
+    "usage": "What model calls used",
     "health": "How the installation is",
 }
 
@@ -105,6 +108,9 @@ def _operation(one: Operation, references: dict[Any, Any]) -> dict[str, Any]:
     if one.body is not None:
         content = {"application/json": {"schema": references[one.body, "validation"]}}
         told["requestBody"] = {"required": one.body_required, "content": content}
+    elif one.body_types:
+        content = {media: {"schema": {"type": "string"}} for media in one.body_types[:1]}
+        told["requestBody"] = {"required": True, "content": content}
     if one.open:
         told["security"] = []
     return told
@@ -138,7 +144,7 @@ def _header_parameters(one: Operation) -> list[dict[str, Any]]:
 
 
 def _responses(one: Operation, references: dict[Any, Any]) -> dict[str, Any]:
-    texts = {101: "The WebSocket is open", 200: "OK", 201: "Made", 202: "Accepted"}
+    texts = {101: "The WebSocket is open", 200: "OK", 201: "Made", 202: "Accepted", 204: "Done"}
     made: dict[str, Any] = {}
     for status in dict.fromkeys([*one.answers, *one.streams]):
         content: dict[str, Any] = {}

@@ -19,7 +19,7 @@ import requests
 from operate.instance import Instance
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-OURS = ("BATON_", "DATABASE_URL", "REDIS_URL", "PORT", "FLOWER_", "PROMETHEUS_")
+OURS = ("BATON_", "DATABASE_URL", "REDIS_URL", "PORT", "FLOWER_", "PROMETHEUS_", "OPENAI_", "ANTHROPIC_", "OLLAMA_")
 EVERYTHING = {"web", "worker-1", "worker-2", "isolated", "beat", "flower", "postgres", "redis", "model"}
 
 

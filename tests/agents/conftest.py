@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway import embedded
 from gateway.backend import EMBEDDED_MODEL, Backend
+from gateway.backends import embedded
 
 ROOT = Path(__file__).parents[2]
 

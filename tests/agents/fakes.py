@@ -23,13 +23,20 @@ class FakeModel:
 
 @dataclass
 class FakeModels:
-    """The gateway's door with scripted answers: each call takes the next one; an exception is raised."""
+    """The gateway's door with scripted answers: each call takes the next one; an exception is raised.
+
+    objects: answers of structured calls by the schema's name, apart from `answers`; a schema that is listed and has
+    none left has failed, one that is not listed takes the next of `answers`. So nobody reads a request unless a test
+    says so.
+    """
 
     answers: list[Any] = field(default_factory=list)
+    objects: dict[str, list[Any]] = field(default_factory=lambda: {"IntentSchema": []})
     languages: tuple[str, ...] = ()
     may_fall_back: bool = True
     weak: bool = False
     calls: list[Any] = field(default_factory=list)
+    host: Any = None
 
     def able(self, language: str, capability: str = "chat") -> FakeModel | None:
         return FakeModel(languages=self.languages, weak=self.weak) if language in self.languages else None
@@ -48,8 +55,30 @@ class FakeModels:
             raise answer
         yield from (answer[i : i + 8] for i in range(0, len(answer), 8))
 
+    def show(self, messages: Sequence[Any], **options: Any) -> str:
+        text = ""
+        for piece in self.stream(messages, **options):
+            text += piece
+            if self.host:
+                self.host.token(piece)
+        return text
+
+    def by_rules(self, reason: object) -> None:
+        if not self.may_fall_back:
+            raise Final(f"fallback is off, and {reason}", code="no_able_model")
+        if self.host:
+            self.host.degrade(str(reason))
+
     def structured(self, schema: type[BaseModel], messages: Sequence[Any], **options: Any) -> BaseModel:
-        return schema.model_validate_json(self.chat(messages, **options))
+        if schema.__name__ not in self.objects:
+            return schema.model_validate_json(self.chat(messages, **options))
+        self.calls.append((messages, options))
+        if not self.objects[schema.__name__]:
+            raise Final("no structured answer", code="no_structured_answer")
+        answer = self.objects[schema.__name__].pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return schema.model_validate(answer)
 
 
 @dataclass
@@ -73,6 +102,10 @@ class FakeContext:
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     degraded: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        if isinstance(self.models, FakeModels):
+            self.models.host = self
+
     def check(self) -> None:
         if self.cancelled:
             raise Stopped
@@ -80,7 +113,9 @@ class FakeContext:
     def seconds_left(self) -> float:
         return 60.0
 
-    def token(self, text: str) -> None:
+    def token(self, text: str, *, restart: bool = False) -> None:
+        if restart:
+            self.tokens.clear()
         self.tokens.append(text)
 
     def emit(self, type: str, **data: Any) -> None:

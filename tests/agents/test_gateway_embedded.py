@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway import embedded
 from gateway.backend import Backend
+from gateway.backends import embedded
 from storage.embedded import processes
 
 ROOT = Path(__file__).parents[2]

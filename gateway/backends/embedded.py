@@ -4,7 +4,7 @@ It speaks OpenAI's protocol on 127.0.0.1 with a key of its own, knows English on
 nobody along. `prepare` says how to start it: `up` runs that command as a child and gives workers `url` and `key`
 as BATON_EMBEDDED_MODEL_URL and BATON_EMBEDDED_MODEL_KEY. One thread computes: the machine belongs to the workers.
 
-    python -m gateway.embedded <data-dir>/model/server.json
+    python -m gateway.backends.embedded <data-dir>/model/server.json
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def prepare(data_dir: Path, port: int | None = None) -> ModelPlan:
 
 def command(kept: Path) -> list[str]:
     """The server's command line; port and key stay in the file, where `ps` does not show them."""
-    return [sys.executable, "-m", "gateway.embedded", str(kept)]
+    return [sys.executable, "-m", "gateway.backends.embedded", str(kept)]
 
 
 def weights() -> Path:

@@ -2,7 +2,8 @@
 
 A node runs in a plain thread that waits in `recv`. Waiting a little at a time, and looking at the watch between, needs
 no second thread and leaves no socket behind: the exception unwinds through the HTTP client, which closes the connection
-and so tells the server to stop. The same look holds the call's deadline against a server that drips.
+and so tells the server to stop. The same look holds the call's deadline against a server that drips, and counts its
+bytes: an answer, or a line, without an end must not fill the memory.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 LOOK_SECONDS = 0.25
+MAX_CALL_BYTES = 16 * 1024 * 1024
 
 _here = threading.local()
 
@@ -22,12 +24,21 @@ class Unwatched(Exception):
     """The call was cancelled while it waited for the model."""
 
 
-class Watch:
-    """One call's reasons to end early: `cancelled()` turns true, or `deadline` (monotonic seconds) passes."""
+class TooLarge(Exception):
+    """The server sent more than any answer needs."""
 
-    def __init__(self, cancelled: Callable[[], bool], deadline: float) -> None:
+
+class Watch:
+    """One call's reasons to end early.
+
+    `cancelled()` turns true, `deadline` (monotonic seconds; the caller may move it between two reads) passes, or the
+    server has sent `bytes_left`.
+    """
+
+    def __init__(self, cancelled: Callable[[], bool], deadline: float, max_bytes: int = MAX_CALL_BYTES) -> None:
         self.cancelled = cancelled
         self.deadline = deadline
+        self.bytes_left = max_bytes
 
     def seconds_left(self) -> float:
         """Seconds until the deadline, below 0 after it."""
@@ -77,7 +88,7 @@ class WatchedStream:
         self._stream = stream
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """The next bytes. Unwatched on a cancel; the library's own ReadTimeout when time is up."""
+        """The next bytes. Unwatched on a cancel, TooLarge, or the library's own ReadTimeout when time is up."""
         watch: Watch | None = getattr(_here, "watch", None)
         if watch is None:
             return bytes(self._stream.read(max_bytes, timeout))
@@ -87,10 +98,15 @@ class WatchedStream:
                 raise Unwatched
             left = min(give_up_at - time.monotonic(), watch.seconds_left())
             try:
-                return bytes(self._stream.read(max_bytes, max(0.001, min(LOOK_SECONDS, left))))
+                read = bytes(self._stream.read(max_bytes, max(0.001, min(LOOK_SECONDS, left))))
+                break
             except Exception as error:
                 if type(error).__name__ != "ReadTimeout" or left <= LOOK_SECONDS:
                     raise
+        watch.bytes_left -= len(read)
+        if watch.bytes_left < 0:
+            raise TooLarge("the answer is too large")
+        return read
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._stream.write(buffer, timeout)

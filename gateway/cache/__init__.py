@@ -1,0 +1,1 @@
+"""Answers that were given before, and one flight for those who ask the same at the same moment."""
