@@ -22,11 +22,13 @@ from gateway.request import Ask, text_of
 from gateway.wire import providers
 from gateway.wire.failures import Failed, FailureKind, failed
 from gateway.wire.pieces import Piece, ToolCalls, piece_of
-from gateway.wire.watch import Watch, watched
+from gateway.wire.watch import MAX_CALL_BYTES, Watch, watched
 from node import Stopped
 
 __all__ = ["Piece", "stream"]
 
+SPARE_BYTES = 64 * 1024
+BYTES_A_TOKEN = 1024
 AFTER_END_SECONDS = 1.0  # the model has ended: so long its numbers are waited for
 
 
@@ -82,7 +84,9 @@ class _Call:
         now = time.monotonic()
         end_at = now + min(self.backend.timeout_seconds, self.seconds_left())
         begin_at = now + self.begin_seconds
-        watch = Watch(self.cancelled, min(end_at, begin_at, now + self.first_token_seconds))
+        # Servers send 150 to 400 bytes a token: more than this is no answer, and to read it costs a minute of work.
+        max_bytes = min(MAX_CALL_BYTES, SPARE_BYTES + BYTES_A_TOKEN * providers.answer_tokens(self.backend, self.ask))
+        watch = Watch(self.cancelled, min(end_at, begin_at, now + self.first_token_seconds), max_bytes)
         said = False
         with closing(model.stream(messages, **options)) as chunks:
             while (chunk := self._next(chunks, watch)) is not None:
