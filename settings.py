@@ -128,6 +128,15 @@ class Settings(BaseModel):
         allow_inf_nan=False,
     )
 
+    clarify_seconds: float = _field(
+        600.0, "a question to a creator waits so long, then the run ends with a friendly word", gt=0
+    )
+    script_characters_a_minute: int = _field(240, "Chinese characters that a host says in a minute", ge=60, le=600)
+    script_words_a_minute: int = _field(150, "English words that a host says in a minute", ge=40, le=400)
+    session_turns: int = _field(12, "turns of a session that are kept word by word; older ones are summed up", ge=2)
+    session_turns_by_tenant: str = _field("", "the same for single tenants: TENANT_ID=20,TENANT_ID=6")
+    session_memory_tokens: int = _field(2000, "tokens of a session's turns and summary in a prompt together", ge=200)
+
     @model_validator(mode="before")
     @classmethod
     def _derive(cls, values: dict[str, Any]) -> dict[str, Any]:

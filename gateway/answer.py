@@ -22,19 +22,27 @@ class Answer(str):
     cache_level: str | None = None
 
 
-def whole(pieces: Sequence[Piece], cache_level: str | None = None) -> Answer:
+class Vectors(list[list[float]]):
+    """Embeddings, and which model made them."""
+
+    def __init__(self, vectors: Sequence[list[float]], model: str) -> None:
+        super().__init__(vectors)
+        self.model = model
+
+
+def whole(pieces: Sequence[Piece]) -> Answer:
     """The answer whose pieces these are."""
     answer = Answer("".join(piece.text for piece in pieces))
     answer.tool_calls = tuple(call for piece in pieces for call in piece.tool_calls)
     answer.model = next((piece.model for piece in reversed(pieces) if piece.model), "")
     answer.finish_reason = next((piece.finish_reason for piece in reversed(pieces) if piece.finish_reason), None)
-    answer.cache_level = cache_level
+    answer.cache_level = next((piece.cache_level for piece in pieces if piece.cache_level), None)
     return answer
 
 
-def to_keep(answer: Answer) -> CachedAnswer:
-    """The answer as the cache keeps it."""
-    return CachedAnswer(str(answer), answer.tool_calls, answer.model, "", answer.finish_reason)
+def to_keep(answer: Answer, backend: str) -> CachedAnswer:
+    """The answer as the cache keeps it. backend: who gave it."""
+    return CachedAnswer(str(answer), answer.tool_calls, answer.model, backend, answer.finish_reason)
 
 
 def again(hit: Hit) -> Piece:
@@ -42,4 +50,4 @@ def again(hit: Hit) -> Piece:
     kept = hit.answer
     calls = tuple(dict(call) for call in kept.tool_calls)
     reason = FINISH_REASONS.get(kept.finish_reason or "", "stop")
-    return Piece(kept.text, calls, finish_reason=reason, model=kept.model or None)
+    return Piece(kept.text, calls, finish_reason=reason, model=kept.model or None, cache_level=hit.level)

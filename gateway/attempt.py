@@ -25,6 +25,7 @@ from gateway.wire import talk
 from gateway.wire.failures import Failed
 from gateway.wire.talk import Piece
 from node import Pause
+from settings import settings
 from storage import model_calls
 from storage.model_calls import Exhausted, NewCall, Status, Usage
 from storage.model_policies import Policy
@@ -54,7 +55,8 @@ class Request:
 
     candidates: the able backends in their order; give_up_at: monotonic, nobody waits for a first token after it;
     on_restart: tells whoever listens to drop what came; schema: what the answer must be an instance of; call: what is
-    done at a backend; fallback_from: who failed before.
+    done at a backend; left_behind: who was passed over or failed last, and why, until it is told; fallback_from: who
+    that was; answered_by: who gave the answer in the end.
     """
 
     ask: Ask
@@ -66,7 +68,20 @@ class Request:
     on_restart: Callable[[], None] | None = None
     schema: type[BaseModel] | None = None
     call: Talk = talk.stream
+    left_behind: tuple[str, str] | None = None
     fallback_from: str | None = None
+    answered_by: str | None = None
+
+    def is_over(self) -> bool:
+        """Whether nobody waits for a first token any more."""
+        return time.monotonic() >= self.give_up_at
+
+    def wait(self, seconds: float) -> None:
+        """Wait, unless the run is stopped or the time is over."""
+        until = min(time.monotonic() + seconds, self.give_up_at)
+        while (left := until - time.monotonic()) > 0:
+            self.host.check()
+            time.sleep(min(0.1, left))
 
 
 def attempt(request: Request, backend: Backend, *, probe: bool) -> Iterator[Piece]:
@@ -79,7 +94,7 @@ def attempt(request: Request, backend: Backend, *, probe: bool) -> Iterator[Piec
         stop=stop_after_attempt(1 if probe else 1 + backend.retries),
         retry=retry_if_exception(lambda error: _worth_another_try(request, error)),
         wait=_pause_seconds,
-        sleep=lambda seconds: _sleep(request, seconds),
+        sleep=request.wait,
         reraise=True,
     )
     for one in tries:
@@ -100,14 +115,6 @@ def _pause_seconds(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     asked = error.retry_after_seconds if isinstance(error, Failed) else None
     return (asked or 0.0) + random.uniform(*PAUSE_SECONDS)
-
-
-def _sleep(request: Request, seconds: float) -> None:
-    """Wait, unless the run is stopped or nobody waits for the answer any more."""
-    until = min(time.monotonic() + seconds, request.give_up_at)
-    while (left := until - time.monotonic()) > 0:
-        request.host.check()
-        time.sleep(min(0.1, left))
 
 
 @dataclass
@@ -176,9 +183,17 @@ def _one_try(request: Request, backend: Backend, probe: bool) -> Iterator[Piece]
         _settle(request, backend, row, tally, status, code, probe)
 
 
+def own_silence_seconds(backend: Backend) -> float:
+    """How long a backend may be silent at first: its own limit, but no more than half of the time for the answer.
+
+    So there is always time left to ask another one.
+    """
+    return min(backend.first_token_seconds, settings().model_answer_seconds / 2)
+
+
 def _first_token_seconds(request: Request, backend: Backend) -> float:
-    """How long this backend may be silent: its own limit, and no longer than anybody waits for the whole request."""
-    return max(0.05, min(backend.first_token_seconds, request.give_up_at - time.monotonic()))
+    own = own_silence_seconds(backend) if len(request.candidates) > 1 else backend.first_token_seconds
+    return max(0.05, min(own, request.give_up_at - time.monotonic()))
 
 
 def row_of(request: Request, backend: Backend) -> NewCall:
@@ -229,8 +244,6 @@ def _settle(
     answered = status == "succeeded"
     if answered:
         breaker.succeeded(backend.name, tally.first_token_ms or tally.latency_ms, probe=probe)
-    elif probe and code is None:
-        breaker.undecided(backend.name)
     usage = tally.usage(request.ask, backend, answered=answered)
     keep = request.policy.record_text
     model_calls.close_call(

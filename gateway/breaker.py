@@ -6,7 +6,7 @@
            requests come back        └───────────────────────── it fails ────────────────────────────┘
 
 While it recovers, a backend gets a growing share of the requests: one that just came back is not buried at once.
-A 429 with Retry-After opens it for that long and closes it without a probe: it is well, it only wants a pause.
+A 429 with Retry-After opens it for that long, ten minutes at most, and closes it without a probe: it wants a pause.
 
 The state is in Redis (storage/model_health.py), looked at every quarter of a second, and at once after what a process
 saw itself; that it remembers, and goes on with where Redis does not answer. Not pybreaker: it holds a lock of the
@@ -30,6 +30,7 @@ Gate: TypeAlias = Literal["go", "probe", "rather not", "no"]
 FAILURES_IN_A_ROW = 3
 OPEN_SECONDS = 5.0
 MAX_OPEN_SECONDS = 60.0
+MAX_BUSY_SECONDS = 600.0
 LOOK_EVERY_SECONDS = 0.25
 LEAST_SHARE = 0.1
 
@@ -80,11 +81,9 @@ def gate(name: str, health: Health, probe_seconds: float) -> Gate:
 def succeeded(name: str, first_token_ms: float, *, probe: bool) -> None:
     """An answer came."""
     with _lock:
-        known = _of(name)
-        recovered = probe or known.unproven
         _seen[name] = _Seen()
-    model_health.succeeded(name, first_token_ms, recovered=recovered)
-    if recovered:
+    model_health.succeeded(name, first_token_ms, recovered=probe)
+    if probe:
         _looked.clear()
 
 
@@ -104,7 +103,7 @@ def failed(name: str, *, probe: bool) -> None:
 
 def busy(name: str, retry_after_seconds: float) -> None:
     """It asked to be left alone for a while."""
-    _open(name, min(MAX_OPEN_SECONDS, retry_after_seconds), unproven=False)
+    _open(name, min(MAX_BUSY_SECONDS, retry_after_seconds), unproven=False)
 
 
 def undecided(name: str) -> None:

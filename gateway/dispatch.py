@@ -7,18 +7,26 @@ be told, the request fails. An answer is never put together from two.
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterator, Sequence
 
 import metrics
 from gateway import breaker
-from gateway.attempt import Broken, Request, attempt
+from gateway.attempt import Broken, Request, attempt, own_silence_seconds
 from gateway.backend import Backend
 from gateway.structured import repaired
-from gateway.wire.failures import Failed, as_node_error
+from gateway.wire.failures import Failed, FailureKind, as_node_error
 from gateway.wire.talk import Piece
 from node import Final, Retry
 from settings import settings
+
+# What speaks against a backend; what the caller asked for wrongly, or one schema that it cannot hold, does not.
+AGAINST: frozenset[FailureKind] = frozenset(
+    {"refused_connection", "timeout", "server_error", "garbled", "empty", "too_large", "access_denied", "not_found"}
+)
+LEAST_WAIT_SECONDS = 0.5
+PASSED_OVER = "breaker_open"
 
 
 class NoAnswer(Retry):
@@ -32,87 +40,97 @@ class NoAnswer(Retry):
 def pieces(request: Request) -> Iterator[Piece]:
     """The answer of the first backend that gives one whole. NoAnswer or Final where none does."""
     failures: list[Failed] = []
-    for backend, probe in admitted(request.candidates):
-        if failures:
-            _note_fallback(request, failures[-1], backend)
-        if time.monotonic() >= request.give_up_at:
-            break
-        begun = time.monotonic()
+    for backend, probe in admitted(request):
+        if request.left_behind is not None:
+            _note_fallback(request, backend)
+        decided, begun = False, time.monotonic()
         try:
             yield from (attempt if request.schema is None else repaired)(request, backend, probe=probe)
+            decided, request.answered_by = True, backend.name
             return
-        except Broken as broken:
-            failures.append(broken.failure)
-            _tell_breaker(backend, broken.failure, probe, time.monotonic() - begun)
-            if request.on_restart is None:
-                raise NoAnswer([f"{broken.failure}, in the middle of its answer"]) from broken
-            _restart(request, backend)
-        except Failed as failure:
+        except (Broken, Failed) as error:
+            failure = error.failure if isinstance(error, Broken) else error
+            decided = _tell_breaker(backend, failure, probe, time.monotonic() - begun)
             failures.append(failure)
-            _tell_breaker(backend, failure, probe, time.monotonic() - begun)
-            if not failure.elsewhere:
-                break
-    raise _no_answer(request.candidates, failures)
+            if isinstance(error, Broken):
+                _restart(request, failure)
+            request.left_behind = (backend.name, failure.kind)
+        finally:
+            if probe and not decided:
+                breaker.undecided(backend.name)
+        if not failures[-1].elsewhere:
+            break
+    raise _no_answer(request, failures)
 
 
-def _restart(request: Request, backend: Backend) -> None:
+def admitted(request: Request) -> Iterator[tuple[Backend, bool]]:
+    """The candidates whose breaker lets a call through, while there is time, and whether the call is a probe.
+
+    Those that recover come last, mostly; where there is nobody else, calls come back to them spread over a while.
+    """
+    names = [backend.name for backend in request.candidates]
+    recovering = []
+    for backend in request.candidates:
+        if request.is_over():
+            return
+        gate = breaker.gate(backend.name, breaker.healths(names)[backend.name], backend.first_token_seconds + 5)
+        if gate == "rather not":
+            recovering.append(backend)
+        elif gate == "no":
+            request.left_behind = request.left_behind or (backend.name, PASSED_OVER)
+        else:
+            yield backend, gate == "probe"
+    for backend in recovering:
+        if len(names) == 1:
+            request.wait(random.uniform(0, breaker.healths(names)[backend.name].ramp_seconds / 2))
+        if not request.is_over():
+            yield backend, False
+
+
+def _restart(request: Request, failure: Failed) -> None:
     """What came so far is void; the next backend begins anew, and has as long as the first one had."""
-    assert request.on_restart is not None
+    if request.on_restart is None:
+        raise NoAnswer([f"{failure}, in the middle of its answer"]) from failure
     request.on_restart()
-    request.host.emit("model_restarted", backend=backend.name)
+    request.host.emit("model_restarted", backend=failure.backend)
     request.give_up_at = time.monotonic() + settings().model_answer_seconds
 
 
-def admitted(candidates: Sequence[Backend]) -> Iterator[tuple[Backend, bool]]:
-    """The candidates whose breaker lets a call through, and whether it is a probe; who recovers comes last, mostly."""
-    names = [backend.name for backend in candidates]
-    later = []
-    for backend in candidates:
-        gate = breaker.gate(backend.name, breaker.healths(names)[backend.name], backend.first_token_seconds + 5)
-        if gate == "rather not":
-            later.append(backend)
-        elif gate != "no":
-            yield backend, gate == "probe"
-    for backend in later:
-        yield backend, False
+def _tell_breaker(backend: Backend, failure: Failed, probe: bool, seconds: float) -> bool:
+    """Count a failure that speaks against the backend; False where it says nothing of it.
 
-
-def _tell_breaker(backend: Backend, failure: Failed, probe: bool, seconds: float) -> None:
-    """A failure counts where it speaks against the backend; a server that asks for a pause gets it.
-
-    Silence speaks against it only where it had its whole time: a caller in a hurry proves nothing.
+    A server that asks for a pause gets it. Silence counts where it had its time: a caller in a hurry proves nothing.
     """
-    hurried = failure.kind == "timeout" and seconds < 0.9 * backend.first_token_seconds
-    if failure.kind == "rate_limited":
-        if failure.retry_after_seconds:
-            breaker.busy(backend.name, failure.retry_after_seconds)
-        elif probe:
-            breaker.undecided(backend.name)
-    elif failure.kind in AGAINST and not hurried:
+    if failure.kind == "timeout" and seconds < 0.9 * own_silence_seconds(backend):
+        return False
+    if failure.kind == "rate_limited" and failure.retry_after_seconds:
+        breaker.busy(backend.name, failure.retry_after_seconds)
+        return True
+    if failure.kind in AGAINST or failure.kind == "rate_limited":
         breaker.failed(backend.name, probe=probe)
-    elif probe:
-        breaker.undecided(backend.name)
+        return True
+    return False
 
 
-AGAINST = frozenset(
-    {"refused_connection", "timeout", "server_error", "garbled", "empty", "too_large", "access_denied", "not_found"}
-)
+def _note_fallback(request: Request, to: Backend) -> None:
+    assert request.left_behind is not None
+    name, reason = request.left_behind
+    request.fallback_from, request.left_behind = name, None
+    metrics.MODEL_FALLBACKS.labels(name, to.name).inc()
+    request.host.emit("model_fallback", level="model", **{"from": name}, to=to.name, reason=reason)
 
 
-def _note_fallback(request: Request, failure: Failed, to: Backend) -> None:
-    request.fallback_from = failure.backend
-    metrics.MODEL_FALLBACKS.labels(failure.backend, to.name).inc()
-    request.host.emit("model_fallback", level="model", **{"from": failure.backend}, to=to.name, reason=failure.kind)
-
-
-def _no_answer(candidates: Sequence[Backend], failures: Sequence[Failed]) -> Retry | Final:
-    if not failures:
-        open_for = [health.open_for_seconds for health in breaker.healths([one.name for one in candidates]).values()]
-        return NoAnswer(
-            ["every able model failed too often and is left alone"], after_seconds=min(open_for, default=1.0)
-        )
+def _no_answer(request: Request, failures: Sequence[Failed]) -> Retry | Final:
+    """Final where every one that was asked refused for good; else when to ask again, and not all at once."""
     errors = [as_node_error(failure) for failure in failures]
-    if all(isinstance(error, Final) for error in errors):
+    if errors and all(isinstance(error, Final) for error in errors):
         return errors[0]
-    waits = [error.after_seconds for error in errors if isinstance(error, Retry) and error.after_seconds is not None]
-    return NoAnswer([str(failure) for failure in failures], after_seconds=min(waits, default=None))
+    reasons = [str(failure) for failure in failures]
+    waits = [failure.retry_after_seconds for failure in failures if failure.retry_after_seconds is not None]
+    if not failures:
+        healths = breaker.healths([backend.name for backend in request.candidates]).values()
+        waits = [health.open_for_seconds for health in healths]
+        reasons = ["there is no time left" if request.is_over() else "every able model failed too often of late"]
+    if not waits:
+        return NoAnswer(reasons)
+    return NoAnswer(reasons, after_seconds=max(LEAST_WAIT_SECONDS, min(waits)) * random.uniform(1.0, 1.5))

@@ -8,36 +8,49 @@ from gateway import dispatch
 from gateway.answer import again, to_keep, whole
 from gateway.attempt import Request
 from gateway.backends.models_file import Configuration
-from gateway.cache import lookup as cache
+from gateway.cache import lookup
 from gateway.record import note_cached
 from gateway.wire.talk import Piece
 from settings import settings
 
 
 def pieces(request: Request, configuration: Configuration) -> Iterator[Piece]:
-    """The answer's pieces. Of identical calls at the same moment one asks a model, the others wait for it."""
+    """The answer's pieces. Of identical calls at the same moment one asks a model, the others wait for it.
+
+    They wait for a third of the time that anybody has, so that there is enough left to ask for themselves.
+    """
     if request.ask.cache == "none":
         yield from dispatch.pieces(request)
         return
     first = request.candidates[0]
-    found = cache.look(request.ask, request.caller, first.model, configuration)
-    if isinstance(found, cache.Miss):
-        seconds = settings().model_answer_seconds
-        with cache.flight(found, seconds=seconds, cancelled=lambda: request.host.cancelled) as earlier:
+    found = lookup.look(request.ask, request.caller, first.model, configuration)
+    if isinstance(found, lookup.Miss):
+        seconds = settings().model_answer_seconds / 3
+        with lookup.flight(found, seconds=seconds, cancelled=lambda: request.host.cancelled) as earlier:
             if earlier is None:
                 yield from _asked(request, found)
                 return
-        found = cache.Hit("l1", earlier)
+        found = lookup.Hit("l1", earlier)
     note_cached(request, first, found.level)
     yield again(found)
 
 
-def _asked(request: Request, miss: cache.Miss) -> Iterator[Piece]:
-    """A model's answer, kept unless it was cut off or another model than the key's stood in."""
+def _asked(request: Request, miss: lookup.Miss) -> Iterator[Piece]:
+    """A model's answer. It is kept unless it was cut off, or is not that of the model which the key names."""
     came: list[Piece] = []
+    told = request.on_restart
+
+    def restart() -> None:
+        came.clear()
+        if told is not None:
+            told()
+
+    request.on_restart = restart if told is not None else None
     for piece in dispatch.pieces(request):
         came.append(piece)
         yield piece
-    answer = whole(came)
-    if request.fallback_from is None and answer.finish_reason != "length":
-        cache.keep(miss, to_keep(answer))
+    answer = to_keep(whole(came), request.answered_by or "")
+    if request.answered_by == request.candidates[0].name and answer.finish_reason != "length":
+        lookup.keep(miss, answer)
+    else:
+        lookup.share(miss, answer)

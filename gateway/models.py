@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from gateway import breaker, dispatch, kept, routing
-from gateway.answer import Answer, whole
+from gateway.answer import Answer, Vectors, whole
 from gateway.attempt import Request
 from gateway.backend import CHAT, EMBEDDING, Backend
 from gateway.backends.models_file import Configuration, InvalidModelsFile
@@ -57,7 +57,10 @@ class Models:
         self.may_fall_back = may_fall_back
 
     def able(self, language: str, capability: str = CHAT) -> Backend | None:
-        """Who would be asked first, for callers whose prompt depends on it, or None. Final: a wrong models file."""
+        """Who would be asked for a page of text, for callers whose prompt depends on it, or None.
+
+        Hand it on as `model=`: then only those are asked that are as strong, or as weak. Final: a wrong models file.
+        """
         candidates = self._candidates(Ask((), language=language, capability=capability), None)
         healths = breaker.healths([backend.name for backend in candidates])
         return next((one for one in candidates if healths[one.name].state != "open"), None)
@@ -65,7 +68,7 @@ class Models:
     def chat(self, messages: Messages, *, model: Backend | None = None, **wishes: Any) -> Answer:
         """The whole answer. wishes: fields of `gateway.request.Ask`, such as language, max_tokens, tools or cache.
 
-        model: what `able` said, where the prompt was written for it: it is asked first.
+        model: what `able` said, where the prompt was written for it.
         """
         return self._whole(Ask(messages, **wishes), model)
 
@@ -97,22 +100,22 @@ class Models:
         ask = Ask(messages, schema={"title": schema.__name__, **schema.model_json_schema()}, **wishes)
         return schema.model_validate_json(self._whole(ask, model, schema=schema))
 
-    def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """A vector of unit length for each text, all of one backend's model."""
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """A vector of length 1 for each text, all of one model, `.model`: vectors of two models never compare."""
         found: list[list[float]] = []
 
         def call(
             backend: Backend, ask: Ask, *, cancelled: Callable[[], bool], seconds_left: Callable[[], float], **_: Any
         ) -> Iterator[Piece]:
             found[:] = embeddings.embed_watched(backend, texts, cancelled=cancelled, seconds_left=seconds_left)
-            yield Piece("", (), 0 if backend.kind == "embedded" else ask.tokens_in, 0, "stop", backend.model)
+            tokens_in = 0 if backend.kind == "embedded" else None  # no library tells them
+            yield Piece("", (), tokens_in, 0, "stop", backend.model)
 
         messages = [{"role": "user", "content": text} for text in texts]
         request = self._request(Ask(messages, operation="embed", capability=EMBEDDING, max_tokens=1))
         request.call = call
-        for _ in dispatch.pieces(request):
-            pass
-        return found
+        last = list(dispatch.pieces(request))[-1]
+        return Vectors(found, last.model or "")
 
     def by_rules(self, reason: object) -> None:
         """Say that the node's own rules answer, because no model did: an event, a row in the log, a degraded run."""
@@ -173,7 +176,7 @@ class Models:
             strategy=configuration.routing_strategy,
             median_ms={name: health.median_ms for name, health in healths.items()},
             allowed=model_policies.policy_of(self._caller.tenant_id).allowed_models,
-            preferred=model,
+            written_for=model,
         )
 
     def _configuration(self) -> Configuration:

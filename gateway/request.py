@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -18,6 +19,8 @@ CacheUse: TypeAlias = Literal["none", "exact", "semantic"]
 
 ANSWER_TOKENS = 2048  # reserved, and sent as the limit, where the caller names none
 TOKENS_A_MESSAGE = 4
+LETTERS = re.compile(r"[A-Za-z\s]")
+ASTRAL = re.compile(r"[\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,11 @@ class Ask:
         object.__setattr__(self, "tokens_in", tokens)
 
     @property
+    def longest_tokens(self) -> int:
+        """Of its longest message alone: embeddings are made one by one."""
+        return max((estimated_tokens(text_of(message)) for message in self.messages), default=0)
+
+    @property
     def answer_tokens(self) -> int:
         """At most so many tokens are answered."""
         return self.max_tokens or ANSWER_TOKENS
@@ -78,10 +86,11 @@ def text_of(message: Mapping[str, Any]) -> str:
 
 
 def estimated_tokens(text: str) -> int:
-    """About how many tokens a text has, rather too many: a third of its ASCII letters, one for each other character.
+    """About how many tokens a text has, rather too many.
 
-    Used for what is reserved before a call and where a provider tells no numbers. Tokenizers of 2024 and later make
-    0.6 to 1.0 tokens of a Chinese character and 0.2 to 0.3 of a letter of English prose.
+    A third of a token a letter or space, one for each other sign and each Chinese character, three for an emoji. Used
+    for what is reserved before a call and where a provider tells no numbers. Tokenizers of 2024 and later make 0.6 to
+    1.0 tokens of a Chinese character, 0.2 to 0.3 of a letter of English prose, and up to one of a digit.
     """
-    ascii_letters = sum(character.isascii() for character in text)
-    return math.ceil(ascii_letters / 3) + len(text) - ascii_letters
+    letters, astral = len(LETTERS.findall(text)), len(ASTRAL.findall(text))
+    return math.ceil(letters / 3) + len(text) - letters + 2 * astral

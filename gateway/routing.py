@@ -3,14 +3,12 @@
 Able is who knows the language, has the capability, holds prompt and answer in its context, and is allowed to the
 tenant. Of the able ones, the order is
 
-1. the backend that the caller's prompt was written for, where it named one; only those are able then that are as weak
-   as it, or as strong: a weak model needs prompts of its own;
-2. for a **simple** request the small models, for any other the large ones. Simple is a request of at most 500 tokens
+1. for a **simple** request the small models, for any other the large ones. Simple is a request of at most 500 tokens
    whose answer is limited to 256, without tools, and not marked `quality="high"`;
-3. weak models after all others;
-4. what the strategy says: `cost_optimized` by the price of this very request, `latency_optimized` by the median time to
+2. weak models after all others;
+3. what the strategy says: `cost_optimized` by the price of this very request, `latency_optimized` by the median time to
    the first token, in steps of a factor of 1.5, so that noise does not reorder equals, then by the price;
-5. the order of the models file.
+4. the order of the models file.
 """
 
 from __future__ import annotations
@@ -38,12 +36,13 @@ def order(
     strategy: Strategy = "cost_optimized",
     median_ms: Mapping[str, float | None] | None = None,
     allowed: Sequence[str] | None = None,
-    preferred: Backend | None = None,
+    written_for: Backend | None = None,
 ) -> list[Backend]:
     """The able backends, the one to ask first in front.
 
     median_ms: by a backend's name; allowed: patterns of names or models that the tenant may use, None for all;
-    preferred: the backend that the prompt was written for.
+    written_for: the backend that the prompt was written for; only those are able then that are as weak as it, or as
+    strong, because a weak model needs prompts of its own.
     """
     medians = median_ms or {}
     simple = is_simple(ask)
@@ -51,8 +50,7 @@ def order(
     def key(backend: Backend) -> tuple[object, ...]:
         cost = backend.price(ask.tokens_in, ask.answer_tokens)
         latency = 0 if strategy == "cost_optimized" else steps(medians.get(backend.name) or USUAL_FIRST_TOKEN_MS)
-        named_first = preferred is not None and backend.name != preferred.name
-        return (named_first, backend.small != simple, backend.weak, latency, cost)
+        return (backend.small != simple, backend.weak, latency, cost)
 
     able = [
         backend
@@ -60,7 +58,7 @@ def order(
         if backend.is_able(ask.language, ask.capability)
         and holds(backend, ask)
         and is_allowed(backend, allowed)
-        and (preferred is None or backend.weak == preferred.weak)
+        and (written_for is None or backend.weak == written_for.weak)
     ]
     return sorted(able, key=key)
 
@@ -73,7 +71,8 @@ def is_simple(ask: Ask) -> bool:
 
 def holds(backend: Backend, ask: Ask) -> bool:
     """Whether prompt and answer fit into the model's context; an answer without a limit needs no more than is left."""
-    return ask.tokens_in + (ask.max_tokens or 1) <= backend.context_tokens
+    needed = ask.longest_tokens if ask.operation == "embed" else ask.tokens_in + (ask.max_tokens or 1)
+    return needed <= backend.context_tokens
 
 
 def is_allowed(backend: Backend, allowed: Sequence[str] | None) -> bool:

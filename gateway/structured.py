@@ -38,7 +38,7 @@ def repaired(request: Request, backend: Backend, *, probe: bool) -> Iterator[Pie
         repair = f"{mistake}. Answer again, with JSON of the schema only."
         messages = [*request.ask.messages, {"role": "assistant", "content": text}, {"role": "user", "content": repair}]
     told = f"no valid {schema.__name__} after {REPAIRS} repairs: {mistake}"
-    raise Failed(backend.name, "garbled", told, passing=False)
+    raise Failed(backend.name, "unstructured", told)
 
 
 def mistake_in(text: str, schema: type[BaseModel]) -> str:

@@ -1,7 +1,7 @@
 """What is asked of Redis beside Celery: hints to live viewers, results for Celery clients, queue lengths, its memory.
 
-Every call has a two-second timeout, and after a failure Redis is left alone for a second: all of this is best effort,
-because Postgres is the truth.
+Every call has a timeout of two seconds, or of a quarter where a model call waits for it, and after a failure Redis is
+left alone for a while: all of this is best effort, because Postgres is the truth.
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ log = structlog.get_logger()
 
 MARKER_KEY = "baton:marker"
 RESULT_SECONDS = 24 * 3600
-_PAUSE_SECONDS = 1.0
+QUICK_SECONDS = 0.25
 _CELERY_STATES = {"completed": "SUCCESS", "failed": "FAILURE", "cancelled": "REVOKED"}
-_quiet_until = 0.0
 
 T = TypeVar("T")
 Hint = tuple[str, str]
@@ -38,6 +37,15 @@ def client() -> redis.Redis:
     timeout = settings().send_timeout_seconds
     return redis.Redis.from_url(
         settings().redis_url, socket_timeout=timeout, socket_connect_timeout=timeout, retry_on_timeout=False, retry=None
+    )
+
+
+@cache
+def quick_client() -> redis.Redis:
+    """Connections that wait a quarter of a second: for what a model call asks on its way."""
+    seconds = min(QUICK_SECONDS, settings().send_timeout_seconds)
+    return redis.Redis.from_url(
+        settings().redis_url, socket_timeout=seconds, socket_connect_timeout=seconds, retry_on_timeout=False, retry=None
     )
 
 
@@ -117,14 +125,42 @@ def write_marker(marker: str) -> bool:
     return best_effort(lambda: client().set(MARKER_KEY, marker), "write_marker") is not None
 
 
+def show(hint: Hint) -> None:
+    """Tell live viewers a piece of a model's text. It may be lost, and must never slow the model."""
+    quickly(lambda: quick_client().publish(*hint), "show")
+
+
 def best_effort(call: Callable[[], T], what: str) -> T | None:
     """What the call gives, or None where Redis does not answer: then nobody asks it anything for a second."""
-    global _quiet_until
-    if time.monotonic() < _quiet_until:
-        return None
-    try:
-        return call()
-    except (redis.RedisError, OSError) as away:
-        _quiet_until = time.monotonic() + _PAUSE_SECONDS
-        log.warning("redis_away", during=what, error=repr(away))
-        return None
+    return _usual.ask(call, what)
+
+
+def quickly(call: Callable[[], T], what: str) -> T | None:
+    """The same for what a model call asks on its way, with `quick_client`: a frozen Redis may cost it little."""
+    return _quick.ask(call, what)
+
+
+class _Lane:
+    """Calls that leave Redis alone together for a while when it does not answer: the longer, the oftener in a row."""
+
+    def __init__(self, pauses_seconds: Sequence[float]) -> None:
+        self._pauses_seconds = pauses_seconds
+        self._failures = 0
+        self._quiet_until = 0.0
+
+    def ask(self, call: Callable[[], T], what: str) -> T | None:
+        if time.monotonic() < self._quiet_until:
+            return None
+        try:
+            answer = call()
+        except (redis.RedisError, OSError) as away:
+            pause_seconds = self._pauses_seconds[min(self._failures, len(self._pauses_seconds) - 1)]
+            self._failures, self._quiet_until = self._failures + 1, time.monotonic() + pause_seconds
+            log.warning("redis_away", during=what, error=repr(away))
+            return None
+        self._failures = 0
+        return answer
+
+
+_usual = _Lane((1.0,))
+_quick = _Lane((1.0, 2.0, 4.0, 8.0))

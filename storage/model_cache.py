@@ -20,15 +20,15 @@ _LET_GO = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del'
 
 def get(tenant_id: UUID, key: str) -> bytes | None:
     """The answer under this key, or None."""
-    return broker.best_effort(lambda: _bytes(broker.client().get(_answer(tenant_id, key))), "model_cache_get")
+    return broker.quickly(lambda: _bytes(broker.quick_client().get(_answer(tenant_id, key))), "model_cache_get")
 
 
 def put(tenant_id: UUID, key: str, value: bytes, ttl_seconds: float) -> None:
     """Keep an answer for so long; one of more than 1 MB is not kept."""
     if len(value) <= MAX_VALUE_BYTES and ttl_seconds > 0:
         milliseconds = max(1, round(ttl_seconds * 1000))
-        broker.best_effort(
-            lambda: broker.client().set(_answer(tenant_id, key), value, px=milliseconds), "model_cache_put"
+        broker.quickly(
+            lambda: broker.quick_client().set(_answer(tenant_id, key), value, px=milliseconds), "model_cache_put"
         )
 
 
@@ -39,18 +39,18 @@ def lead(tenant_id: UUID, key: str, token: str, seconds: float) -> tuple[bool, b
     """
 
     def write() -> tuple[bool, bytes | None]:
-        with broker.client().pipeline(transaction=False) as pipe:
+        with broker.quick_client().pipeline(transaction=False) as pipe:
             pipe.set(_flight(tenant_id, key), token, nx=True, px=max(1, round(seconds * 1000)))
             pipe.get(_answer(tenant_id, key))
             taken, value = pipe.execute()
             return bool(taken), _bytes(value)
 
-    return broker.best_effort(write, "model_cache_lead")
+    return broker.quickly(write, "model_cache_lead")
 
 
 def let_go(tenant_id: UUID, key: str, token: str) -> None:
     """The one who asked is done, with or without an answer: the next one may."""
-    broker.best_effort(lambda: broker.client().eval(_LET_GO, 1, _flight(tenant_id, key), token), "model_cache_let_go")
+    broker.quickly(lambda: broker.quick_client().eval(_LET_GO, 1, _flight(tenant_id, key), token), "model_cache_let_go")
 
 
 def _answer(tenant_id: UUID, key: str) -> str:

@@ -46,7 +46,7 @@ def look(names: Sequence[str]) -> dict[str, Health] | None:
     """The health of each backend, in one round trip; None where Redis does not answer."""
 
     def read() -> list[object]:
-        with broker.client().pipeline(transaction=False) as pipe:
+        with broker.quick_client().pipeline(transaction=False) as pipe:
             for name in names:
                 pipe.pttl(_key(name, "open"))
                 pipe.exists(_key(name, "unproven"))
@@ -54,7 +54,7 @@ def look(names: Sequence[str]) -> dict[str, Health] | None:
                 pipe.lrange(_key(name, "ms"), 0, TIMES_KEPT - 1)
             return pipe.execute()
 
-    answers = broker.best_effort(read, "model_health")
+    answers = broker.quickly(read, "model_health")
     if answers is None:
         return None
     rows = zip(*[iter(answers)] * 4, strict=True)
@@ -71,58 +71,58 @@ def count_failure(name: str) -> int | None:
     """One more failure in a row; how many there are now."""
 
     def write() -> int:
-        with broker.client().pipeline(transaction=False) as pipe:
+        with broker.quick_client().pipeline(transaction=False) as pipe:
             pipe.incr(_key(name, "failures"))
             pipe.expire(_key(name, "failures"), FAILURES_REMEMBERED_SECONDS)
             return int(pipe.execute()[0])
 
-    return broker.best_effort(write, "model_failed")
+    return broker.quickly(write, "model_failed")
 
 
 def count_opening(name: str) -> int | None:
     """One more opening in a row; how many there are now."""
 
     def write() -> int:
-        with broker.client().pipeline(transaction=False) as pipe:
+        with broker.quick_client().pipeline(transaction=False) as pipe:
             pipe.incr(_key(name, "opened"))
             pipe.expire(_key(name, "opened"), OPENINGS_REMEMBERED_SECONDS)
             return int(pipe.execute()[0])
 
-    return broker.best_effort(write, "model_opened")
+    return broker.quickly(write, "model_opened")
 
 
 def open_breaker(name: str, seconds: float, *, unproven: bool) -> None:
     """Keep everybody away for so long. unproven: then one probe decides; else it is simply over."""
 
     def write() -> None:
-        with broker.client().pipeline(transaction=False) as pipe:
+        with broker.quick_client().pipeline(transaction=False) as pipe:
             pipe.set(_key(name, "open"), 1, px=max(1, round(seconds * 1000)))
             if unproven:
                 pipe.set(_key(name, "unproven"), 1, ex=UNPROVEN_SECONDS)
             pipe.delete(_key(name, "failures"), _key(name, "probe"), _key(name, "ramp"))
             pipe.execute()
 
-    broker.best_effort(write, "model_breaker_open")
+    broker.quickly(write, "model_breaker_open")
 
 
 def may_probe(name: str, seconds: float) -> bool | None:
     """Whether this caller is the one who probes, for so long; None where Redis does not answer."""
-    taken = broker.best_effort(
-        lambda: (broker.client().set(_key(name, "probe"), 1, nx=True, px=max(1, round(seconds * 1000))),), "model_probe"
+    taken = broker.quickly(
+        lambda: (broker.quick_client().set(_key(name, "probe"), 1, nx=True, px=max(1, round(seconds * 1000))),), "model_probe"
     )
     return None if taken is None else bool(taken[0])
 
 
 def let_go(name: str) -> None:
     """The probe ended without an answer to its question: the next caller may probe."""
-    broker.best_effort(lambda: broker.client().delete(_key(name, "probe")), "model_probe")
+    broker.quickly(lambda: broker.quick_client().delete(_key(name, "probe")), "model_probe")
 
 
 def succeeded(name: str, first_token_ms: float, *, recovered: bool) -> None:
     """An answer came. recovered: it was a probe's, so the breaker closes and requests come back a few at a time."""
 
     def write() -> None:
-        with broker.client().pipeline(transaction=False) as pipe:
+        with broker.quick_client().pipeline(transaction=False) as pipe:
             pipe.lpush(_key(name, "ms"), round(first_token_ms, 1))
             pipe.ltrim(_key(name, "ms"), 0, TIMES_KEPT - 1)
             pipe.delete(_key(name, "failures"))
@@ -131,7 +131,7 @@ def succeeded(name: str, first_token_ms: float, *, recovered: bool) -> None:
                 pipe.set(_key(name, "ramp"), 1, px=round(RAMP_SECONDS * 1000))
             pipe.execute()
 
-    broker.best_effort(write, "model_succeeded")
+    broker.quickly(write, "model_succeeded")
 
 
 def _key(name: str, what: str) -> str:

@@ -39,6 +39,7 @@ class RunContext:
     events: list[Event] = field(default_factory=list)
     degraded: str | None = None
     stop_asked: bool = False
+    shown: bool = False
     _models: Any = None
 
     @property
@@ -53,8 +54,11 @@ class RunContext:
         return max(0.0, self.deadline - time.monotonic())
 
     def token(self, text: str, *, restart: bool = False) -> None:
+        if self.attempt > 1 and not self.shown:
+            restart = True  # what an earlier attempt showed is void too
+        self.shown = True
         token = {"step": self.step, "text": text, **({"restart": True} if restart else {})}
-        broker.publish(broker.hint(self.lease.tenant_id, self.lease.run_id, {"token": token}))
+        broker.show(broker.hint(self.lease.tenant_id, self.lease.run_id, {"token": token}))
 
     def emit(self, type: str, **data: Json) -> None:
         payload.dump(data)  # what is no JSON fails here, in the node that made it

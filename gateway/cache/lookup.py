@@ -104,13 +104,19 @@ def keep(miss: Miss, answer: CachedAnswer) -> None:
     """Keep an answer on every level that its ask wanted. Only whole, good ones: the caller decides what is one."""
     if not miss.key:
         return
-    value = json.dumps(asdict(answer), ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+    value = _value(answer)
     _remember(miss.key, value, miss.seconds)
     model_cache.put(miss.tenant_id, miss.key, value, miss.seconds)
     landed(miss.key, value)
     # A call of a tool is an act: near is not near enough for that.
     if miss.question is not None and not answer.tool_calls:
         semantic.keep(miss.question, value.decode())
+
+
+def share(miss: Miss, answer: CachedAnswer) -> None:
+    """Give an answer that is not to be kept to those of this process who ask the same at this moment."""
+    if miss.key:
+        landed(miss.key, _value(answer))
 
 
 @contextmanager
@@ -191,6 +197,10 @@ def _hit(level: Level, value: bytes | None) -> Hit | None:
     answer = _answer(value)
     metrics.CACHE_LOOKUPS.labels(level, "hit" if answer else "miss").inc()
     return Hit(level, answer) if answer else None
+
+
+def _value(answer: CachedAnswer) -> bytes:
+    return json.dumps(asdict(answer), ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
 def _answer(value: bytes | None) -> CachedAnswer | None:

@@ -1,11 +1,12 @@
 """What went wrong when a model was called, in one shape for every provider and library: `Failed`.
 
 kind                 what happened                                               try it again   ask another backend
-refused_connection   nobody listens, or it hung up before it said a word         yes            yes
+refused_connection   nobody listens, or hung up before a word was said           yes            yes
 timeout              silence for too long, or the whole answer took too long     yes            yes
 rate_limited         429, with the server's Retry-After where it gave one        yes            yes
 server_error         5xx, or an error in the middle of the answer                yes            yes
 garbled              an answer that breaks off, or is not in the protocol        yes            yes
+unstructured         no JSON of the schema, after two repairs                 no             yes
 empty                a whole answer without any text or tool call                yes            yes
 refusal              the model or its filter did not want to answer              no             yes
 refused_request      400, 413, 422: perhaps only this backend's limits           no             yes (no: wrong messages)
@@ -35,6 +36,7 @@ FailureKind: TypeAlias = Literal[
     "rate_limited",
     "server_error",
     "garbled",
+    "unstructured",
     "empty",
     "refusal",
     "refused_request",
@@ -75,7 +77,7 @@ ERROR_TYPES: dict[str, FailureKind] = {  # how an error in the middle of an answ
 }
 NO_MORE_TODAY = "insufficient_quota"  # OpenAI's 429 that no waiting helps
 TIMEOUTS = ("Timeout",)
-NOBODY = ("ConnectError", "ConnectionRefusedError", "UnsupportedProtocol")
+NOBODY = ("ConnectError", "ConnectTimeout", "ConnectionRefusedError", "UnsupportedProtocol")
 HUNG_UP = ("ReadError", "WriteError", "RemoteProtocolError", "ConnectionError", "APIConnectionError")
 
 MAX_MESSAGE = 200
@@ -147,10 +149,10 @@ def _kind(error: Exception, *, begun: bool) -> FailureKind:
     status = status_of(error)
     if status is not None:
         return _kind_of_status(status, error)
-    if _is_one(causes, TIMEOUTS):
-        return "timeout"
     if _is_one(causes, NOBODY):
         return "refused_connection"
+    if _is_one(causes, TIMEOUTS):
+        return "timeout"
     if _is_one(causes, HUNG_UP):
         return "garbled" if begun else "refused_connection"
     # An error event in a stream that began well (OpenAI's APIError, Ollama's ResponseError); all else is no protocol.

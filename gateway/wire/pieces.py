@@ -23,12 +23,15 @@ FINISH_REASONS: dict[str, FinishReason] = {  # all others mean a plain end
 }
 
 
+MOST_TOKENS = 10**9
+
+
 @dataclass(frozen=True)
 class Piece:
     """A piece of an answer.
 
     tool_calls: whole ones only, {"id", "name", "args"}; tokens_in, tokens_out: None where not told (yet);
-    finish_reason: None but in the last piece.
+    finish_reason: None but in the last piece; cache_level: where an answer that was given before was found.
     """
 
     text: str = ""
@@ -37,6 +40,7 @@ class Piece:
     tokens_out: int | None = None
     finish_reason: FinishReason | None = None
     model: str | None = None
+    cache_level: str | None = None
 
 
 def piece_of(chunk: Any) -> Piece:
@@ -45,12 +49,16 @@ def piece_of(chunk: Any) -> Piece:
     usage = chunk.usage_metadata or {}
     return Piece(
         text=str(chunk.text),
-        # No prompt and no answer has 0 tokens: it is how the libraries write what they were not told.
-        tokens_in=usage.get("input_tokens") or told.get("prompt_eval_count") or None,
-        tokens_out=usage.get("output_tokens") or told.get("eval_count") or None,
+        tokens_in=_count(usage.get("input_tokens") or told.get("prompt_eval_count")),
+        tokens_out=_count(usage.get("output_tokens") or told.get("eval_count")),
         finish_reason=finish_reason(told),
         model=told.get("model_name"),
     )
+
+
+def _count(told: Any) -> int | None:
+    """A number of tokens, or None where it is none: no prompt and no answer has 0, and a server may tell nonsense."""
+    return told if isinstance(told, int) and 0 < told <= MOST_TOKENS else None
 
 
 def finish_reason(told: dict[str, Any]) -> FinishReason | None:
@@ -58,7 +66,7 @@ def finish_reason(told: dict[str, Any]) -> FinishReason | None:
     reason = told.get("finish_reason") or told.get("stop_reason") or told.get("done_reason")
     if reason is None:
         return "stop" if told.get("done") is True else None  # an Ollama that gives no reason
-    return FINISH_REASONS.get(reason, "stop")
+    return FINISH_REASONS.get(str(reason), "stop")
 
 
 class ToolCalls:

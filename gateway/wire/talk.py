@@ -78,7 +78,7 @@ class _Call:
 
     def pieces(self) -> Iterator[Piece]:
         model = providers.chat_model(self.backend)  # the first one imports its library: that is not the model's time
-        messages, options = self._messages(), providers.call_options(self.backend, self.ask)
+        messages, options = self._messages(), self._options()
         tool = providers.answer_tool(self.backend, self.ask)
         calls = ToolCalls(tool)
         now = time.monotonic()
@@ -91,14 +91,14 @@ class _Call:
         with closing(model.stream(messages, **options)) as chunks:
             while (chunk := self._next(chunks, watch)) is not None:
                 self.chunks += 1
-                piece = piece_of(chunk)
-                answer = calls.take(chunk)
+                piece, answer = self._read(chunk, calls)
                 text = answer if tool else piece.text
                 self.last = _joined(self.last, piece)
                 self.begun = self.begun or bool(text or chunk.tool_call_chunks)
                 if text:
-                    said = True
+                    said, given_at = True, time.monotonic()
                     yield Piece(text=text)
+                    end_at += time.monotonic() - given_at  # a slow listener is not a slow model
                 watch.deadline = min(end_at, begin_at if not self.begun else end_at, self._silent_until(watch.deadline))
         yield from self._end(calls, said)
 
@@ -130,6 +130,19 @@ class _Call:
             texts = [text_of(message) for message in self.ask.messages]
             # from None: the library's own error quotes keys and prompts, and logs show causes.
             raise failed(error, self.backend, prompt=texts, begun=self.chunks > 0) from None
+
+    def _read(self, chunk: Any, calls: ToolCalls) -> tuple[Piece, str]:
+        try:
+            return piece_of(chunk), calls.take(chunk)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise self._failed("garbled", "a piece that is none") from None
+
+    def _options(self) -> dict[str, Any]:
+        try:
+            return providers.call_options(self.backend, self.ask)
+        except (AttributeError, KeyError, TypeError, ValueError) as wrong:
+            message = f"the tools or the schema have a wrong form ({type(wrong).__name__})"
+            raise Failed(self.backend.name, "refused_request", message, elsewhere=False) from None
 
     def _messages(self) -> list[Any]:
         from langchain_core.messages import convert_to_messages

@@ -40,11 +40,11 @@ OFF = Configuration(())
 
 @pytest.fixture(autouse=True)
 def _empty(settings_env: Settings) -> Iterator[None]:
-    broker.client.cache_clear()
+    broker.quick_client.cache_clear()
     cache.forget()
     yield
     cache.forget()
-    broker.client.cache_clear()
+    broker.quick_client.cache_clear()
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def caller() -> Caller:
 @pytest.fixture
 def no_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     """Redis is away."""
-    monkeypatch.setattr(broker, "best_effort", lambda call, what: None)
+    monkeypatch.setattr(broker, "quickly", lambda call, what: None)
 
 
 def look(ask: Ask, caller: Caller, model: str = MODEL) -> Hit | Miss:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from psycopg2.extensions import connection as Connection
 from pydantic import BaseModel
 
 import settings as settings_module
+from chains.budget import RAISED
 from gateway import breaker
 from gateway.backend import Backend
 from gateway.backends.discovery import SENTENCES
@@ -25,7 +27,7 @@ from gateway.backends.models_file import Configuration, SemanticCache
 from gateway.models import Models, NoAnswer
 from gateway.request import Caller
 from node import Final, Pause, Stopped
-from storage import broker, model_calls, model_policies
+from storage import broker, model_cache, model_calls, model_health, model_policies
 from storage.tables import uuid7
 from tests.agents.fakes import FakeContext
 from tests.agents.fault_proxy import FaultProxy
@@ -65,7 +67,7 @@ class House:
 @pytest.fixture
 def house(tenant: UUID) -> Iterator[Callable[..., House]]:
     """Make a house of two servers; `fault` is the first one's."""
-    broker.client.cache_clear()
+    broker.quick_client.cache_clear()
     breaker.forget()
     with ExitStack() as stack:
 
@@ -129,7 +131,7 @@ def test_a_structure_that_cannot_be_repaired_goes_to_the_next_model(house: Calla
     here.first.answer = "no JSON at all"
     assert here.door().structured(Echo, HELLO).echo == echo(HELLO[0]["content"])
     assert len(here.first.requests) == 3
-    assert here.fallbacks()[0][1] == "garbled"
+    assert here.fallbacks()[0][1] == "unstructured"
 
 
 def test_nobody_is_left_and_the_reasons_are_told(house: Callable[..., House]) -> None:
@@ -145,19 +147,37 @@ def test_no_able_model_is_final(house: Callable[..., House]) -> None:
     assert refused.value.code == "no_able_model"
 
 
-def test_nobody_waits_longer_than_the_setting_says(
-    house: Callable[..., House], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Given backends that would be silent for half an hour each, and a patience of one second
-    monkeypatch.setenv("BATON_MODEL_ANSWER_SECONDS", "1")
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]]:
+    """Set for how long anybody waits for an answer."""
+
+    def set_to(seconds: float) -> None:
+        monkeypatch.setenv("BATON_MODEL_ANSWER_SECONDS", str(seconds))
+        settings_module.reload()
+
+    yield set_to
+    monkeypatch.undo()
     settings_module.reload()
-    here = house("hang_before_headers", first_token_seconds=1800.0)
+
+
+def test_nobody_waits_longer_than_the_setting_says(
+    house: Callable[..., House], patience: Callable[[float], None]
+) -> None:
+    # Given a backend that may be silent for ten minutes, and a patience of one second
+    patience(1.0)
+    here = house("hang_before_headers", second=False, first_token_seconds=600.0)
     begun = time.monotonic()
     with pytest.raises(NoAnswer):
         here.door().chat(HELLO)
     assert time.monotonic() - begun < 3.0
-    monkeypatch.undo()
-    settings_module.reload()
+
+
+def test_a_silent_backend_leaves_time_for_another(
+    house: Callable[..., House], patience: Callable[[float], None]
+) -> None:
+    patience(2.0)
+    here = house("hang_before_headers", first_token_seconds=600.0)
+    assert here.door().chat(HELLO).model == "second"
 
 
 def test_a_wrong_structure_is_repaired_by_the_model_that_is_told_its_mistake(house: Callable[..., House]) -> None:
@@ -241,15 +261,80 @@ def test_a_dead_primary_is_left_alone_and_asked_again_when_it_is_back(
     door = here.door()
     for _ in range(3):
         assert door.chat(HELLO).model == "second"
-    told = len(here.ctx.events)
-    # Then nobody tries it any more
-    assert door.chat(HELLO).model == "second"
-    assert len(here.ctx.events) == told
+    # Then nobody tries it any more, and the run is told so each time
+    assert door.chat(HELLO, cache="exact").model == "second"
+    assert here.fallbacks()[-1] == (here.backends[1].name, "breaker_open")
     # When it is back and its time is over, Then one probe brings it back
     here.first.come_back()
     redis_client.delete(f"baton:model:{here.backends[0].name}:open")
     breaker.forget()
     assert door.chat(HELLO).model == "first"
+    # and what the second one said meanwhile is not shown under the first one's name
+    redis_client.delete(f"baton:model:{here.backends[0].name}:ramp")
+    breaker.forget()
+    assert door.chat(HELLO, cache="exact").model == "first"
+
+
+def half_open(here: House, client: redis.Redis) -> None:
+    """Let the first backend's breaker be open, and its time over."""
+    for _ in range(3):
+        breaker.failed(here.backends[0].name, probe=False)
+    client.delete(f"baton:model:{here.backends[0].name}:open")
+    breaker.forget()
+
+
+def test_a_probe_that_ends_for_another_reason_is_given_back(
+    house: Callable[..., House], redis_client: redis.Redis, tenant: UUID
+) -> None:
+    # Given a half-open backend, and a prober whose tenant has no budget
+    here = house(second=False)
+    half_open(here, redis_client)
+    model_policies.set_policy(tenant, tokens_per_day=1)
+    with pytest.raises(Pause):
+        here.door().chat(HELLO)
+    # Then the next caller may probe
+    model_policies.set_policy(tenant, tokens_per_day=None)
+    assert here.door().chat(HELLO).model == "first"
+
+
+def test_who_may_not_probe_comes_again_later_and_not_at_once(
+    house: Callable[..., House], redis_client: redis.Redis
+) -> None:
+    here = house(second=False)
+    half_open(here, redis_client)
+    assert model_health.may_probe(here.backends[0].name, 30.0)
+    with pytest.raises(NoAnswer) as none:
+        here.door().chat(HELLO)
+    assert none.value.after_seconds is not None and none.value.after_seconds >= 0.5
+
+
+def test_a_model_that_cannot_hold_a_schema_is_no_broken_model(house: Callable[..., House]) -> None:
+    here = house(second=False)
+    here.first.answer = "no JSON at all"
+    for _ in range(4):
+        with pytest.raises(Final):
+            here.door().structured(Echo, HELLO)
+    assert breaker.healths([here.backends[0].name])[here.backends[0].name].state == "closed"
+
+
+def test_a_slow_listener_is_not_a_slow_model(house: Callable[..., House]) -> None:
+    here = house(second=False, timeout_seconds=1.0)
+    pieces = here.door().stream(HELLO)
+    said = next(pieces)
+    time.sleep(1.2)  # the listener's time, not a wait for something
+    assert said + "".join(pieces) == echo(HELLO[0]["content"])
+
+
+def test_a_frozen_redis_costs_a_call_little(house: Callable[..., House], monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a Redis that accepts connections and says nothing
+    here = house(second=False)
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        silent = redis.Redis(port=frozen.getsockname()[1], socket_timeout=0.25, socket_connect_timeout=0.25, retry=None)
+        monkeypatch.setattr(broker, "quick_client", lambda: silent)
+        monkeypatch.setattr(broker, "_quick", broker._Lane((1.0,)))
+        begun = time.monotonic()
+        assert here.door().chat(HELLO, cache="exact").model == "first"
+        assert time.monotonic() - begun < 1.5
 
 
 # -- the second and the third level -----------------------------------------------------------------------------------
@@ -270,6 +355,10 @@ def test_a_person_is_asked_and_their_answer_is_used(house: Callable[..., House])
     with pytest.raises(Pause) as asked:
         here.door().by_person("Please write the opening.", "no model answered")
     assert asked.value.kind == "question"
+    # When a raised budget wakes the step, nothing is answered yet
+    here.ctx.answer = RAISED
+    with pytest.raises(Pause):
+        here.door().by_person("Please write the opening.", "no model answered")
     here.ctx.answer = "Good evening!"
     assert here.door().by_person("Please write the opening.", "no model answered") == "Good evening!"
 
@@ -302,6 +391,21 @@ def test_what_another_model_said_is_not_kept_under_the_first_ones_name(house: Ca
     assert here.door().chat(HELLO, cache="exact").model == "second"
     here.first.fault = None
     assert here.door().chat(HELLO, cache="exact").model == "first"
+
+
+def test_the_next_asks_for_itself_where_the_first_never_lands(
+    house: Callable[..., House], patience: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given somebody who asked the same and died, and a patience of three seconds
+    patience(3.0)
+    monkeypatch.setattr(model_cache, "lead", lambda *_: (False, None))
+    assert house().door().chat(HELLO, cache="exact").model == "first"
+
+
+def test_an_answer_from_the_cache_says_so(house: Callable[..., House]) -> None:
+    here = house()
+    assert here.door().chat(HELLO, cache="exact").cache_level is None
+    assert here.door().chat(HELLO, cache="exact").cache_level == "l1"
 
 
 def test_fifty_identical_calls_at_once_ask_one_model_once(house: Callable[..., House]) -> None:

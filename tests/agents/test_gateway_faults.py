@@ -13,13 +13,13 @@ from storage import broker
 from tests.agents.fault_proxy import FAULTS
 from tests.conftest import Servers
 
-FIRST_TOKEN_SECONDS = 0.5
+FIRST_TOKEN_SECONDS = 1.5  # healthy answers come in time on a busy machine too
 
 
 @pytest.fixture(autouse=True)
 def nothing_remembered(settings_env: Settings) -> Iterator[None]:
     """What earlier tests taught this process about backends and Redis is gone, and so is what this one does."""
-    broker.client.cache_clear()
+    broker.quick_client.cache_clear()
     breaker.forget()
     yield
     breaker.forget()

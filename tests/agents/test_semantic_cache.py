@@ -32,11 +32,11 @@ FIRST, LIKE_IT = "How do I reset my password?", "Could you please tell me how I 
 
 @pytest.fixture(autouse=True)
 def _empty(settings_env: Settings) -> Iterator[None]:
-    broker.client.cache_clear()
+    broker.quick_client.cache_clear()
     semantic_cache.look_again()
     cache.forget()
     yield
-    broker.client.cache_clear()
+    broker.quick_client.cache_clear()
     semantic_cache.look_again()
     cache.forget()
 

@@ -17,7 +17,7 @@ from storage.tables import uuid7
 @pytest.fixture
 def name(settings_env: Settings) -> Iterator[str]:
     """A backend that nobody knows yet."""
-    broker.client.cache_clear()
+    broker.quick_client.cache_clear()
     breaker.forget()
     yield f"backend-{uuid7()}"
     breaker.forget()
@@ -126,7 +126,7 @@ def without_redis(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Take Redis away from this process."""
 
     def take() -> None:
-        monkeypatch.setattr(broker, "best_effort", lambda call, what: None)
+        monkeypatch.setattr(broker, "quickly", lambda call, what: None)
 
     return take
 

@@ -88,9 +88,17 @@ def test_a_tenant_uses_what_it_is_allowed_by_name_or_model_and_the_embedded_ones
     assert names(STORY, allowed=[]) == ["weak"]
 
 
-def test_a_prompt_written_for_a_weak_model_goes_to_no_other_and_the_named_one_is_first() -> None:
-    assert names(STORY, preferred=WEAK) == ["weak"]
-    assert names(STORY, preferred=LARGE) == ["large", "cheap", "small"]
+def test_a_prompt_written_for_a_weak_model_goes_to_no_strong_one_nor_the_other_way_round() -> None:
+    assert names(STORY, written_for=WEAK) == ["weak"]
+    assert names(STORY, written_for=LARGE) == ["cheap", "large", "small"]
+
+
+def test_sentences_to_embed_are_measured_one_by_one() -> None:
+    encoder = replace(CHEAP, name="encoder", capabilities=(EMBEDDING,), context_tokens=512)
+    many = Ask([{"role": "user", "content": "a short sentence"}] * 500, operation="embed", capability=EMBEDDING)
+    long_one = replace(many, messages=[{"role": "user", "content": "词" * 600}])
+    assert names(many, (encoder,)) == ["encoder"]
+    assert names(long_one, (encoder,)) == []
 
 
 def test_equal_backends_keep_the_order_of_the_file() -> None:
