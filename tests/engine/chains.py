@@ -129,6 +129,13 @@ def ask(state: Json, ctx: Any) -> Json:
     return {"answer": ctx.answer, "attempt": ctx.attempt}
 
 
+@node("t.say", reads=("input",), retries=0)
+def say(state: Json, ctx: Any) -> Json:
+    """Asks a model, and shows viewers what it says."""
+    answer = ctx.models.show([{"role": "user", "content": state["input"]["question"]}], max_tokens=200)
+    return {"text": str(answer), "model": answer.model}
+
+
 @node("t.budget", reads=("input",))
 def budget(state: Json, ctx: Any) -> Json:
     """Waits for a budget, as a call of a model does that finds none: until the file `raised` is there."""
@@ -231,6 +238,7 @@ ASK = Chain("ask", "1", sequence(step("t.note"), step("t.ask")))
 EFFECT = Chain(
     "effect", "1", sequence(step("t.effect"), step("t.note")), output=lambda results: results.output("effect")
 )
+SAY = Chain("say", "1", step("t.say"), output=lambda results: results.output("say"))
 BUDGET = Chain(
     "budget", "1", sequence(step("t.budget"), step("t.note")), output=lambda results: results.output("budget")
 )
