@@ -1,8 +1,8 @@
 """Node `script.rewrite`: mend what the quality check found.
 
-First round: an able model writes again, told what is wrong; else words with a lawful substitute are replaced, and what
-has none goes with its sentence. Second round: a model's text that still fails gives way to the rule-level writer, and
-the run says so.
+First round: an able model writes again, told what is wrong; else each sentence at fault gives way to the rewrite that
+the check found for it, and goes where there is none. Second round: a model's text that still fails gives way to the
+rule-level writer, and the run says so.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Any
 from agents.script.brief import SOURCES, Brief, brief_from
 from agents.script.check_quality import newest_draft
 from agents.script.model_writer import rewrite_by_model
+from agents.script.quality.finding import Finding
+from agents.script.quality.sentences import sentences
 from agents.script.rule_writer import Part
-from agents.script.rules import SENTENCE, Finding
 from agents.script.writer import by_rules, written
 from node import Context, Final, Retry, node
 
@@ -59,35 +60,43 @@ def gives_up(this_round: int, findings: Sequence[Finding]) -> bool:
 
 
 def mend(parts: Sequence[Part], findings: Sequence[Finding]) -> tuple[list[Part], list[dict[str, Any]]]:
-    """The parts with every finding replaced, or its sentence dropped, and the list of what changed."""
+    """The parts with every sentence at fault rewritten, or dropped, and the list of what changed."""
     mended: list[Part] = []
     changes: list[dict[str, Any]] = []
+    said: set[str] = set()
     start = 0
     for part in parts:
         end = start + len(part["text"])
         inside = [f for f in findings if f["rule"] not in WHOLE_TEXT and start <= f["start"] < end]
-        text = mend_text(part["text"], start, inside, changes)
+        text = mend_text(part["text"], start, inside, said, changes)
         if text.strip():
             mended.append(Part(kind=part["kind"], text=text.strip(), by=part["by"]))
         start = end + 1  # the line break between parts
     return mended, changes
 
 
-def mend_text(text: str, offset: int, findings: Sequence[Finding], changes: list[dict[str, Any]]) -> str:
-    """One part's text, sentence by sentence; `offset` is where the part starts in the script."""
-    kept = ""
-    for match in SENTENCE.finditer(text):
-        sentence = match.group()
-        inside = [f for f in findings if match.start() <= f["start"] - offset < match.end()]
-        after = sentence
-        for found in sorted(inside, key=lambda f: -f["start"]):
-            at = found["start"] - offset - match.start()
-            instead = found["instead"]
-            after = "" if instead is None else after[:at] + instead + after[at + found["end"] - found["start"] :]
-            if not after:
-                break
+def mend_text(
+    text: str, offset: int, findings: Sequence[Finding], said: set[str], changes: list[dict[str, Any]]
+) -> str:
+    """One part's text, sentence by sentence. offset: where the part starts in the script; said: what was said in place
+    of other sentences, for two of them may have the same rewrite and nothing is to be said twice."""
+    kept, done = "", 0
+    for start, end in sentences(text, [(f["start"] - offset, f["end"] - offset) for f in findings]):
+        before, kept, done = text[start:end], kept + text[done:start], end
+        inside = [f for f in findings if start <= f["start"] - offset < end]
+        after = said_instead(inside, said) if inside else before
         if inside:
             rules = ", ".join(sorted({f["rule"] for f in inside}))
-            changes.append({"rule": rules, "before": sentence.strip(), "after": after.strip()})
+            changes.append({"rule": rules, "before": before.strip(), "after": after.strip()})
         kept += after
-    return kept
+    return kept + text[done:]
+
+
+def said_instead(findings: Sequence[Finding], said: set[str]) -> str:
+    """What is said in the place of a sentence: its rewrite, or nothing where it has none or that was said already."""
+    rewrites = [finding.get("rewrite") or "" for finding in findings]
+    after = "" if "" in rewrites else rewrites[0]
+    if after.strip() in said:
+        return ""
+    said.add(after.strip())
+    return after

@@ -1,0 +1,157 @@
+"""Rule packs: what may not be said, as YAML files with versions, checked when they are read.
+
+A pack is a file of `data/rule_packs/`; `evasions.yaml` beside them says how words are disguised. A field that is not
+listed here is a mistake, and every mistake is told with its line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from agents.script.quality.terms import Disguises
+from gateway.backends.yaml_lines import Unreadable, path_of, read
+
+EVASIONS = "evasions.yaml"
+MAX_BYTES = 1024 * 1024
+MAX_PATTERN = 400
+CHARACTER_SET = re.compile(r"\\.|\[[^\]]*\]")
+UNBOUNDED = re.compile(r"[*+]|\{\d*,\}")
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.\-]{0,40}$")]
+Text = Annotated[str, Field(min_length=1, max_length=500)]
+Term = Annotated[str, Field(min_length=1, max_length=60)]
+Instead = Annotated[str, Field(max_length=60)]
+
+
+class InvalidPack(ValueError):
+    """A rule pack cannot be used; the message has a line for each mistake, with file, line and place."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _is_pattern(source: str) -> str:
+    if UNBOUNDED.search(CHARACTER_SET.sub("x", source)):
+        raise ValueError("* and + have no end and may take minutes: write {1,20} instead")
+    try:
+        re.compile(source)
+    except re.error as wrong:
+        raise ValueError(f"this is no pattern: {wrong}") from wrong
+    return source
+
+
+class Pattern(_Strict):
+    """A regular expression over folded text (lower case, half-width, simplified), and what may stand in its place."""
+
+    find: str = Field(min_length=1, max_length=MAX_PATTERN)
+    instead: Instead | None = None
+
+    _checked = field_validator("find")(_is_pattern)
+
+
+class Wording(_Strict):
+    """A rule in one language. words: each with its replacement or null; innocent: uses that contain one and are fine;
+    excused_by: patterns that make the whole sentence fine; fallback: said where nothing else of a sentence stays."""
+
+    reason: Text
+    article: Text | None = None
+    words: Mapping[Term, Instead | None] = Field(default_factory=dict)
+    patterns: tuple[Pattern, ...] = ()
+    innocent: tuple[Term, ...] = ()
+    innocent_patterns: tuple[str, ...] = ()
+    excused_by: tuple[str, ...] = ()
+    fallback: Text | None = None
+
+    @field_validator("innocent_patterns", "excused_by")
+    @classmethod
+    def _are_patterns(cls, sources: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_is_pattern(source) for source in sources)
+
+
+class Rule(_Strict):
+    """One rule. negatable: "cannot cure" is fine; unless_in_row: fine where the product's row says it; support: groups
+    of words that mean the same, for the row may word it otherwise."""
+
+    id: Name
+    family: Name
+    severity: Literal["error", "warning"] = "error"
+    negatable: bool = False
+    unless_in_row: bool = False
+    support: tuple[tuple[Term, ...], ...] = ()
+    zh: Wording | None = None
+    en: Wording | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Rule:
+        if not (self.zh or self.en):
+            raise ValueError("zh or en is expected")
+        return self
+
+
+class Pack(_Strict):
+    """One file. categories, platforms: where it holds; empty: everywhere."""
+
+    id: Name
+    version: Annotated[str, Field(min_length=1, max_length=40)]
+    title: Text
+    categories: tuple[Term, ...] = ()
+    platforms: tuple[Term, ...] = ()
+    rules: tuple[Rule, ...] = Field(min_length=1, max_length=500)
+
+    @field_validator("rules")
+    @classmethod
+    def _ids_once(cls, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+        ids = [rule.id for rule in rules]
+        if doubled := {one for one in ids if ids.count(one) > 1}:
+            raise ValueError(f"rule ids given twice: {', '.join(sorted(doubled))}")
+        return rules
+
+
+class Evasions(_Strict):
+    """How words are disguised. sounds: pinyin -> its characters; the rest as `Disguises` has it."""
+
+    version: str
+    sounds: Mapping[str, str]
+    alike: Mapping[str, str] = Field(default_factory=dict)
+    alike_in_words: Mapping[str, str] = Field(default_factory=dict)
+    spellings: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    negations: Mapping[str, Annotated[str, AfterValidator(_is_pattern)]]
+
+    def disguises(self) -> Disguises:
+        """As the patterns are made from it."""
+        sounds = {character: sound for sound, characters in self.sounds.items() for character in characters}
+        return Disguises(sounds, self.alike, self.alike_in_words, self.spellings)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_file(path: Path, model: type[Model]) -> Model:
+    """The file as the model has it. Raises InvalidPack with every mistake and its line."""
+    try:
+        raw = path.read_bytes()
+        if len(raw) > MAX_BYTES:
+            raise InvalidPack(f"{path}: the file is larger than {MAX_BYTES // 1024} KB")
+        document = read(raw)
+    except OSError as missing:
+        raise InvalidPack(f"{path}: {missing.strerror}") from missing
+    except Unreadable as wrong:
+        raise InvalidPack("\n".join(f"{path}:{mistake.line}: {mistake}" for mistake in wrong.mistakes)) from wrong
+    if document.doubled:
+        raise InvalidPack("\n".join(f"{path}:{mistake.line}: {mistake}" for mistake in document.doubled))
+    try:
+        return model.model_validate(document.value)
+    except ValidationError as wrong:
+        raise InvalidPack("\n".join(_told(path, document, error) for error in wrong.errors())) from wrong
+
+
+def _told(path: Path, document: Any, error: Any) -> str:
+    """One mistake as PATH:LINE: place: message."""
+    place = [part for part in error["loc"] if part != "[key]"]
+    return f"{path}:{document.line(place)}: {path_of(place)}: {error['msg']}"

@@ -1,0 +1,134 @@
+"""Which rule packs this process uses now: those of a folder, looked at once a second.
+
+    book().matcher("zh", "beauty", "抖音").hits(fold(text))
+
+A pack that changes is read anew while checks go on with what was there. New packs with mistakes change nothing: the
+last good ones hold on, the log says `rule_packs_rejected` once, and `Shelf.rejected` tells why. Write a pack under
+another name and rename it: one that is half written may be read as it is.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from agents.script.data import FOLDER
+from agents.script.quality.matching import Matcher, compiled
+from agents.script.quality.packs import EVASIONS, Evasions, InvalidPack, Pack, read_file
+from agents.script.quality.terms import pattern_of
+from gateway.backends.file_stamp import Stamps, stamp_of
+
+log = structlog.get_logger()
+
+LOOK_EVERY_SECONDS = 1.0
+WORDS_KEPT = 2000  # compiled words of creators and brands
+MATCHERS_KEPT = 200  # categories times platforms times languages; a category may be of a product's own
+
+
+class Book:
+    """The packs of one moment. Matchers are compiled when a script first needs them, and kept."""
+
+    def __init__(self, packs: tuple[Pack, ...], evasions: Evasions) -> None:
+        self.packs = packs
+        self.versions = {pack.id: pack.version for pack in packs}
+        self.rules = {f"{pack.id}-{rule.id}": rule for pack in packs for rule in pack.rules}
+        self._negations = evasions.negations
+        self._disguises = evasions.disguises()
+        self._matchers: dict[tuple[str, tuple[str, ...]], Matcher] = {}
+        self._words: dict[str, re.Pattern[str]] = {}
+
+    def matcher(self, language: str, category: str, platform: str | None) -> Matcher:
+        """What holds for a script. A pack for its category comes before one for all: it knows more."""
+        here = [pack for pack in self.packs if _holds(pack, category, platform)]
+        here.sort(key=lambda pack: (not pack.categories, not pack.platforms))
+        key = (language, tuple(pack.id for pack in here))
+        if key not in self._matchers:
+            if len(self._matchers) >= MATCHERS_KEPT:
+                self._matchers.clear()
+            self._matchers[key] = compiled(here, language, self._disguises, self._negations.get(language, "(?!)"))
+        return self._matchers[key]
+
+    def word(self, word: str) -> re.Pattern[str]:
+        """A creator's or a brand's own word, with its disguises."""
+        if word not in self._words:
+            if len(self._words) >= WORDS_KEPT:
+                self._words.clear()
+            self._words[word] = re.compile(pattern_of(word, self._disguises))
+        return self._words[word]
+
+
+def _holds(pack: Pack, category: str, platform: str | None) -> bool:
+    fits_platform = not pack.platforms or any(name.lower() in (platform or "").lower() for name in pack.platforms)
+    return fits_platform and (not pack.categories or category in pack.categories)
+
+
+class Shelf:
+    """The packs of a folder. `now`: the clock, for tests."""
+
+    def __init__(self, folder: Path, now: Callable[[], float] = time.monotonic) -> None:
+        self._folder = folder
+        self._now = now
+        self._lock = threading.Lock()
+        self._book: Book | None = None
+        self._stamps: Stamps = {}
+        self._look_again_at = 0.0
+        self.rejected: str | None = None
+
+    def book(self) -> Book:
+        """The packs to use now. InvalidPack where there never were good ones."""
+        book = self._book
+        if book is not None and self._now() < self._look_again_at:
+            return book
+        if book is not None and not self._lock.acquire(blocking=False):
+            return book  # another thread is reading: nobody waits for it
+        if book is None:
+            self._lock.acquire()
+        try:
+            return self._look()
+        finally:
+            self._lock.release()
+
+    def _look(self) -> Book:
+        self._look_again_at = self._now() + LOOK_EVERY_SECONDS
+        stamps = {path: stamp_of(path) for path in sorted(self._folder.glob("*.yaml"))}
+        if self._book is not None and stamps == self._stamps:
+            return self._book
+        self._stamps = stamps
+        try:
+            self._book, self.rejected = read_folder(self._folder), None
+        except InvalidPack as wrong:
+            if self._book is None:
+                raise
+            self.rejected = str(wrong)
+            log.error("rule_packs_rejected", folder=str(self._folder), reason=self.rejected)
+        return self._book
+
+
+def read_folder(folder: Path) -> Book:
+    """All packs of a folder. Raises InvalidPack with the mistakes of every file."""
+    packs: list[Pack] = []
+    mistakes: list[str] = []
+    for path in sorted(folder.glob("*.yaml")):
+        if path.name != EVASIONS:
+            try:
+                packs.append(read_file(path, Pack))
+            except InvalidPack as wrong:
+                mistakes.append(str(wrong))
+    ids = [pack.id for pack in packs]
+    mistakes += [f"{folder}: pack {one} is given twice" for one in sorted({one for one in ids if ids.count(one) > 1})]
+    if mistakes or not packs:
+        raise InvalidPack("\n".join(mistakes) or f"{folder}: there is no rule pack")
+    return Book(tuple(packs), read_file(folder / EVASIONS, Evasions))
+
+
+SHELF = Shelf(FOLDER / "rule_packs")
+
+
+def book() -> Book:
+    """The rule packs of this moment."""
+    return SHELF.book()
