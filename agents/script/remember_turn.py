@@ -1,32 +1,54 @@
-"""Node `script.remember_turn`: the session keeps what was asked and what was answered, once."""
+"""Node `script.remember_turn`: the session keeps what was asked and what was answered, once, and stays small."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from agents.script import memory
 from agents.script.check_quality import newest_draft
 from node import Context, node
 from storage import sessions
 
+READS = ("load_context", "clarify", "write", "rewrite", "check_quality", "answer")
 
-@node("script.remember_turn", reads=("load_context", "write", "rewrite", "check_quality"), timeout_seconds=30)
+
+@node("script.remember_turn", reads=READS, timeout_seconds=60)
 def remember_turn(state: Mapping[str, Any], ctx: Context) -> dict[str, Any]:
-    """{"remembered": bool, "turns": [numbers]}; a script with open findings marks the run as degraded.
+    """{"remembered": bool, "turns": [numbers], "folded": bool}; open findings mark the run as degraded.
 
-    Safe to repeat: a turn is unique by session, run and role.
+    folded: older turns went into the session's summary. Safe to repeat: a turn is unique by session, run and role.
     """
-    verdict = state["check_quality"]
-    if not verdict["passed"]:
+    degrade_by_findings(state, ctx)
+    if not ctx.session_id:
+        return {"remembered": False, "turns": []}
+    numbers = [
+        sessions.append_turn(ctx.tenant_id, ctx.session_id, run_id=ctx.run_id, role=role, content=content)
+        for role, content in said(state)
+    ]
+    return {"remembered": True, "turns": numbers, "folded": memory.tidy(ctx.tenant_id, ctx.session_id, ctx)}
+
+
+def degrade_by_findings(state: Mapping[str, Any], ctx: Context) -> None:
+    """Say that the script still has findings, where it has."""
+    verdict = state.get("check_quality")
+    if verdict and not verdict["passed"]:
         rules = ", ".join(
             sorted({finding["rule"] for finding in verdict["findings"] if finding["severity"] == "error"})
         )
         ctx.degrade(f"open quality findings after the rewrites: {rules}")
-    if not ctx.session_id:
-        return {"remembered": False, "turns": []}
-    said = (("user", state["load_context"]["query"]), ("assistant", newest_draft(state)["script"]))
-    numbers = [
-        sessions.append_turn(ctx.tenant_id, ctx.session_id, run_id=ctx.run_id, role=role, content=content)
-        for role, content in said
-    ]
-    return {"remembered": True, "turns": numbers}
+
+
+def said(state: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the user said, with the answer to a question, and what the user got: a script, an answer, or nothing.
+
+    The friendly word after an unanswered question is not kept: it is no script that anything could point back to.
+    """
+    asked, clarified = state["load_context"]["query"], state.get("clarify") or {}
+    # Which script was meant is told by the reference; its title among the words of the user would be misread later.
+    told = clarified.get("answer") if clarified.get("asked") != "which_script" else None
+    user = f"{asked}\n{told}" if told else asked
+    if state.get("write") or state.get("rewrite"):
+        return [("user", user), ("assistant", newest_draft(state)["script"])]
+    text = (state.get("answer") or {}).get("text")
+    return [("user", user), *([("assistant", str(text))] if text else [])]

@@ -8,14 +8,17 @@ from uuid import UUID
 
 import pytest
 
+from agents.script import memory
 from agents.script.load_context import load_context
 from agents.script.remember_turn import remember_turn
 from errors import InvalidInput, NotFound
-from node import Final
+from gateway.request import estimated_tokens
+from node import Final, Retry
+from settings import settings
 from storage import sessions
 from storage.tables import uuid7
 from storage.tenants import create_tenant
-from tests.agents.fakes import FakeContext
+from tests.agents.fakes import FakeContext, FakeModels
 
 PASSED = {"passed": True, "findings": [], "score": 1.0}
 
@@ -88,7 +91,7 @@ def test_turns_are_remembered_once_whatever_the_retries(tenant: UUID) -> None:
     # When the step runs twice, because its worker died after the first time
     first, second = (remember_turn(done(), ctx) for _ in range(2))
     # Then each turn stands there once, and the next request reads them
-    assert first == second == {"remembered": True, "turns": [1, 2]}
+    assert first == second == {"remembered": True, "turns": [1, 2], "folded": False}
     loaded = load_context({"input": {"query": "再来一段"}}, context(tenant, session_id))
     assert [turn["role"] for turn in loaded["turns"]] == ["user", "assistant"]
 
@@ -112,3 +115,107 @@ def test_the_rewritten_script_is_what_is_remembered(tenant: UUID) -> None:
     session_id = sessions.create(tenant, {})["session_id"]
     remember_turn(done(rewrite={"script": "改好了"}), context(tenant, session_id))
     assert sessions.turns(tenant, session_id)[-1]["content"] == "改好了"
+
+
+# -- what a long session remembers -------------------------------------------------------------------------------------
+
+
+def talk(tenant: UUID, session_id: str, *pairs: tuple[str, str]) -> None:
+    """Runs of the session, each with what was asked and what was written."""
+    for asked, script in pairs:
+        run_id = str(uuid7())
+        sessions.append_turn(tenant, session_id, run_id=run_id, role="user", content=asked)
+        sessions.append_turn(tenant, session_id, run_id=run_id, role="assistant", content=script)
+
+
+LONG_TALK = [
+    ("写一段面霜的讲解，专业一点，别说美白", "看看这罐面霜。\n早晚都能用。"),
+    ("抖音直播，再来一段口红的", "看看这支口红。\n推开是润的。"),
+    ("怎么留住新来的人", "多点名，多提问。"),
+    *((f"再来一段第{n}场的", f"第{n}场开始了。\n先点个关注。") for n in range(4, 12)),
+]
+
+
+def test_a_long_session_is_trimmed_and_what_matters_is_kept(tenant: UUID) -> None:
+    # Given a session of 22 turns
+    session_id = sessions.create(tenant, {"influencer_name": "小雅"})["session_id"]
+    talk(tenant, session_id, *LONG_TALK)
+    loaded = load_context({"input": {"query": "第一个短一点"}}, context(tenant, session_id))
+    # Then the last twelve turns are there word by word
+    assert len(loaded["turns"]) == 12
+    assert loaded["turns"][0] == {"role": "user", "content": "再来一段第6场的"}
+    # And of the older ones the products, wishes and bans, and every script can be pointed back to; an answer is none
+    assert all(word in loaded["summary"] for word in ("面霜", "口红", "专业", "抖音", "不能说：美白"))
+    assert loaded["bans"] == ["美白"]
+    assert [script["turn"] for script in loaded["scripts"]] == [2, 4, *range(8, 23, 2)]
+    assert (loaded["scripts"][0]["text"], loaded["scripts"][0]["items"]) == ("看看这罐面霜。", 2)
+
+
+def test_the_summary_is_stored_once_and_changes_nothing_of_what_is_read(tenant: UUID) -> None:
+    session_id = sessions.create(tenant, {"influencer_name": "小雅"})["session_id"]
+    talk(tenant, session_id, *LONG_TALK)
+    before = load_context({"input": {"query": "继续"}}, context(tenant, session_id))
+    # When a run ends
+    ctx = context(tenant, session_id)
+    assert memory.recall(str(tenant), session_id).waiting == 10
+    assert remember_turn(done(), ctx)["folded"]
+    # Then the older turns are folded for good, and a repeated step folds nothing more
+    stored, turns = sessions.remembered(tenant, session_id)
+    assert (stored["upto"], stored["by"], turns[0]["no"]) == (12, "rules", 13)
+    assert not remember_turn(done(), ctx)["folded"]
+    assert not sessions.keep_memory(tenant, session_id, {**stored, "text": "older", "upto": 10})
+    assert sessions.remembered(tenant, session_id)[0] == stored
+    # And the same is remembered, in the session's own fields nothing is seen of it
+    after = load_context({"input": {"query": "继续"}}, context(tenant, session_id))
+    assert after["bans"] == before["bans"]
+    assert [one["turn"] for one in after["scripts"]] == [*(one["turn"] for one in before["scripts"]), 24]
+    assert "memory" not in sessions.get(tenant, session_id)
+
+
+def test_a_tenants_own_limit_and_the_token_budget_hold(tenant: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+    session_id = sessions.create(tenant, {})["session_id"]
+    talk(tenant, session_id, *LONG_TALK, ("写一段长的", "长" * 1650))
+    # Given a budget of tokens, then what does not fit goes into the summary, and the newest turn is kept at least
+    turns = memory.recall(str(tenant), session_id).turns
+    assert sum(estimated_tokens(turn["content"]) for turn in turns) <= memory.tokens_kept()
+    assert len(turns) < 12
+    assert turns[-1]["content"] == "长" * 1650
+    # Given a newest turn that alone is longer than that, then its beginning is kept
+    talk(tenant, session_id, ("写一段更长的", "长" * 5000))
+    cut = memory.recall(str(tenant), session_id).turns[-1]["content"]
+    assert 500 < len(cut) < memory.tokens_kept() and cut.endswith("…")
+    # Given a tenant with a limit of its own
+    limits = settings().model_copy(update={"session_turns_by_tenant": f"{uuid7()}=8, {tenant}=4"})
+    monkeypatch.setattr(memory, "settings", lambda: limits)
+    assert memory.turns_kept(str(tenant)) == 4
+    assert len(memory.recall(str(tenant), session_id).turns) <= 4
+
+
+def test_a_model_tells_the_summary_and_may_not_forget_a_ban(tenant: UUID) -> None:
+    for answer, by in (
+        ("聊过面霜和口红，美白不能说。", "model"),
+        ("聊过面霜和口红。", "rules"),
+        (Retry("busy"), "rules"),
+    ):
+        session_id = sessions.create(tenant, {})["session_id"]
+        talk(tenant, session_id, *LONG_TALK)
+        ctx = context(tenant, session_id)
+        ctx.models = FakeModels(answers=[answer], languages=("zh",))
+        assert remember_turn(done(), ctx)["folded"]
+        stored, _ = sessions.remembered(tenant, session_id)
+        assert stored["by"] == by
+        assert stored["bans"] == ["美白"]
+
+
+def test_the_answer_to_a_question_is_remembered_with_its_request(tenant: UUID) -> None:
+    session_id = sessions.create(tenant, {})["session_id"]
+    clarified = {"answer": "口红", "goes_on": True}
+    remember_turn(done(load_context={"query": "介绍一下这款产品"}, clarify=clarified), context(tenant, session_id))
+    assert sessions.turns(tenant, session_id)[0]["content"] == "介绍一下这款产品\n口红"
+    # And a run that was never answered leaves no script that a later request could point back to
+    remember_turn(
+        {"load_context": {"query": "短一点"}, "clarify": {"answer": None, "goes_on": False}},
+        context(tenant, session_id),
+    )
+    loaded = load_context({"input": {"query": "再来一段"}}, context(tenant, session_id))
+    assert [script["turn"] for script in loaded["scripts"]] == [2]
