@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 INSTALL := $(or $(SYSTEM_PYTHON),$(error Python 3.11 or newer is needed: set SYSTEM_PYTHON)) operate/install.py
 ARGS ?=
 
-.PHONY: help install install-dev demo test lint chaos bench lock
+.PHONY: help install install-dev demo test lint chaos evals bench lock
 
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,9 @@ lint: install-dev  ## ruff, mypy, import contracts
 chaos: install-dev  ## long fault runs; ARGS="--runs 10000 --seed 1"
 	@$(PYTHON) -m pytest -m chaos tests
 	@$(PYTHON) -m chaos $(ARGS)
+
+evals: install  ## the labelled sets of intent, quality and the rule-level writer, as tables
+	@$(PYTHON) -m evals $(ARGS)
 
 bench: install-dev  ## ratios against bare Celery and others, written to docs/benchmarks.md with a chart
 	@$(PYTHON) -m bench $(ARGS)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from agents.script.data import load
 from agents.script.words import Language
+from agents.script.writing.parts import spoken_a_minute
 
-SOURCES = ("load_context", "recognize_intent", "fetch_profile", "fetch_product")
-CHARACTERS_A_SECOND = {"zh": 4.0, "en": 2.5}  # spoken: Chinese characters, English words
+SOURCES = ("load_context", "recognize_intent", "clarify", "fetch_profile", "fetch_product")
+INGREDIENTS_SAID = 3  # nobody listens to more of them
+AS_THEY_ARE = ("currency", "offer", "stock_note", "specification", "brand", "origin")
+OF_REQUEST = ("occasion", "platform", "audience")
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,8 @@ class Brief:
     """What is asked for, who speaks and what may be said.
 
     facts: names and values that sentences may use, None where nobody gave one; target_length: in spoken units (see
-    `words.spoken_length`) or None; turns: the session's last ones, oldest first.
+    `words.spoken_length`) or None; turns: the session's last ones, oldest first; own_tone: the creator's; row: what
+    `fetch_product` found, which says in `fields` where each fact is from.
     """
 
     query: str
@@ -33,11 +38,19 @@ class Brief:
     style: str | None
     target_length: int | None
     turns: tuple[Mapping[str, str], ...]
+    catch_phrases: tuple[str, ...] = ()
+    own_tone: str | None = None
+    persona: str | None = None
+    brand_bans: tuple[str, ...] = ()
+    policy_tags: tuple[str, ...] = ()
+    must_say: tuple[str, ...] = ()
+    must_not_say: tuple[str, ...] = ()
+    row: Mapping[str, Any] = field(default_factory=dict)
 
 
 def brief_from(state: Mapping[str, Any]) -> Brief:
     """The brief of a run whose steps up to the product are done."""
-    context, intent = state["load_context"], state["recognize_intent"]
+    context, intent = state["load_context"], state.get("clarify") or state["recognize_intent"]
     profile, product = state["fetch_profile"], state["fetch_product"]
     language, slots = intent["language"], intent["slots"]
     templates = load(f"templates/{language}")
@@ -49,12 +62,20 @@ def brief_from(state: Mapping[str, Any]) -> Brief:
         scene=slots.get("scene") or scene_for(product, language, templates),
         tone=slots.get("tone") or profile["tone"] or templates["default_tone"],
         category=product["category"],
-        facts=facts_of(slots, profile, product),
-        points=tuple(product["selling_points"]),
-        banned=tuple(profile["banned"]),
+        facts=facts_of(slots, profile, product, language),
+        points=words_of(product.get("selling_points")),
+        banned=words_of(profile.get("banned")),
         style=profile["style"],
-        target_length=round(float(seconds) * CHARACTERS_A_SECOND[language]) if seconds else None,
+        target_length=round(float(seconds) * spoken_a_minute(language) / 60) if seconds else None,
         turns=tuple(context["turns"]),
+        catch_phrases=words_of(profile.get("catch_phrases")),
+        own_tone=profile.get("tone"),
+        persona=profile.get("persona"),
+        brand_bans=(*words_of(profile.get("brand_bans")), *words_of(product.get("brand_bans"))),
+        policy_tags=words_of(profile.get("policy_tags")),
+        must_say=words_of(slots.get("must_say")),
+        must_not_say=words_of(slots.get("must_not_say")),
+        row=product,
     )
 
 
@@ -63,13 +84,37 @@ def scene_for(product: Mapping[str, Any], language: Language, templates: Mapping
     return {"zh": "单品", "en": "product"}[language] if product["known"] else str(templates["default_scene"])
 
 
-def facts_of(slots: Mapping[str, Any], profile: Mapping[str, Any], product: Mapping[str, Any]) -> dict[str, Any]:
-    """The names that a sentence template may use."""
+def facts_of(
+    slots: Mapping[str, Any], profile: Mapping[str, Any], product: Mapping[str, Any], language: Language
+) -> dict[str, Any]:
+    """The names that a sentence may use. audience: whom the request speaks to; suits: whom the product is made for."""
+    between = {"zh": "、", "en": ", "}[language]
     return {
         "creator": profile["name"],
         "catch_phrase": next(iter(profile["catch_phrases"]), None),
         "category": product["category_label"],
         "product": product["name"],
-        **{name: product[name] for name in ("price", "currency", "offer", "specification")},
-        **{name: slots.get(name) for name in ("occasion", "platform", "audience")},
+        **{name: product.get(name) or None for name in AS_THEY_ARE},
+        **{name: spoken_number(product.get(name)) for name in ("price", "original_price")},
+        "ingredients": between.join(words_of(product.get("ingredients"))[:INGREDIENTS_SAID]) or None,
+        "certifications": between.join(words_of(product.get("certifications"))) or None,
+        "suits": product.get("audience") or None,
+        **{name: slots.get(name) for name in OF_REQUEST},
     }
+
+
+def words_of(value: Any) -> tuple[str, ...]:
+    """The texts of a slot or fact that holds one, several or none."""
+    given: Sequence[Any] = [value] if isinstance(value, str) else value or ()
+    return tuple(str(one).strip() for one in given if str(one).strip())
+
+
+def spoken_number(value: Any) -> Any:
+    """A price as it is said: 129 for 129.00. What is no number stays as it is."""
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        return value
+    if not number.is_finite():
+        return value
+    return str(int(number)) if number == number.to_integral_value() else format(number.normalize(), "f")

@@ -1,7 +1,8 @@
 """A script by a model.
 
-A model that is able writes the whole script in one streamed answer. A weak one only words single parts, from a lead
-that holds the facts; what it says is checked at once, and a part that it cannot word is left to the sentence templates.
+A model that is able writes the whole script in one streamed answer, part by part under marks. A weak one only words
+single parts, from a lead that holds the facts; what it says is checked at once, and a part that it cannot word is left
+to the rule-level writer. What the request wants said and the model left out is added by rule.
 """
 
 from __future__ import annotations
@@ -9,18 +10,24 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 from typing import Any
 
 from agents.script.brief import Brief
-from agents.script.data import load
-from agents.script.rule_writer import Part, template, write_by_rules
+from agents.script.data import FOLDER, load
+from agents.script.quality.folding import plain
+from agents.script.rule_writer import must_say_sentence, write_by_rules
 from agents.script.rules import check_words
+from agents.script.writing import prompts
+from agents.script.writing.marks import parts_in
+from agents.script.writing.parts import Part
+from agents.script.writing.plan import kinds_of
+from agents.script.writing.speech import pains_for
 from node import Context, Retry
 
 TRIES_A_PART = 3
 WEAK_TEMPERATURE, TEMPERATURE = 0.3, 0.7
-WEAK_MAX_TOKENS, MAX_TOKENS = 40, 900
+WEAK_MAX_TOKENS = 40
+FEWEST_TOKENS, MOST_TOKENS, TOKENS_A_UNIT = 900, 6000, 2  # a unit: a Chinese character, an English word
 MAX_WORDS_A_PART = 45
 SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
 
@@ -28,49 +35,67 @@ SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
 def write_by_model(brief: Brief, model: Any, ctx: Context) -> list[Part]:
     """The parts of a script. Raises what the gateway raises, and Retry for an empty answer."""
     if model.weak:
-        return word_parts(brief, model, ctx)
-    return whole_script(brief, model, ctx, template(load(f"prompts/{brief.language}")["user"]).render(words(brief)))
+        return with_must_say(word_parts(brief, model, ctx), brief, ctx)
+    return with_must_say(whole_script(brief, model, ctx, prompts.request_prompt(brief)), brief, ctx)
 
 
 def rewrite_by_model(
     brief: Brief, model: Any, ctx: Context, script: str, findings: Sequence[Mapping[str, Any]]
 ) -> list[Part]:
     """The whole script again, by a model that was told what is wrong with it."""
-    prompt = template(load(f"prompts/{brief.language}")["rewrite"])
-    return whole_script(brief, model, ctx, prompt.render({**words(brief), "script": script, "findings": findings}))
+    request = prompts.rewrite_prompt(brief, script, findings)
+    return with_must_say(whole_script(brief, model, ctx, request), brief, ctx)
 
 
 def whole_script(brief: Brief, model: Any, ctx: Context, request: str) -> list[Part]:
-    """One streamed answer, a paragraph a part; live viewers see it grow."""
+    """One streamed answer with a mark before each part; live viewers see it grow."""
     said = [{"role": str(turn["role"]), "content": str(turn["content"])} for turn in brief.turns]
-    system = load(f"prompts/{brief.language}")["system"]
-    messages = [{"role": "system", "content": system}, *said, {"role": "user", "content": request}]
-    text = ""
-    for piece in ctx.models.stream(messages, model=model, max_tokens=MAX_TOKENS, temperature=TEMPERATURE):
-        text += piece
-        ctx.token(piece)
-    paragraphs = [" ".join(lines.split()) for lines in re.split(r"\n\s*\n", text) if lines.strip()]
-    if not paragraphs:
+    system = {"role": "system", "content": prompts.system_prompt(brief.language)}
+    text = ctx.models.show(
+        [system, *said, {"role": "user", "content": request}],
+        model=model,
+        language=brief.language,
+        prompt_version=prompts.version_of(brief),
+        max_tokens=tokens_for(brief),
+        temperature=TEMPERATURE,
+        quality="high",
+    )
+    parts = parts_in(str(text), brief.language, kinds_of(brief))
+    if not parts:
         raise Retry(f"model {model.name}: an empty answer")
-    kinds = kinds_of(brief)
-    named = kinds if len(kinds) == len(paragraphs) else ["body"] * len(paragraphs)
-    return [Part(kind=kind, text=paragraph, by="model") for kind, paragraph in zip(named, paragraphs, strict=True)]
+    return parts
+
+
+def tokens_for(brief: Brief) -> int:
+    """How long an answer may be: twice the asked length, within bounds."""
+    return min(MOST_TOKENS, max(FEWEST_TOKENS, TOKENS_A_UNIT * (brief.target_length or 0)))
+
+
+def with_must_say(parts: list[Part], brief: Brief, ctx: Context) -> list[Part]:
+    """The parts with every wish that they leave unsaid added, before the last part; viewers see it too."""
+    heard = plain("\n".join(part["text"] for part in parts))
+    for text in brief.must_say:
+        if plain(text) not in heard:
+            sentence = must_say_sentence(brief, text, f"{ctx.run_id}/{ctx.step}/{text}")
+            home = parts[-2] if len(parts) > 1 else parts[-1]
+            home["text"] += sentence if brief.language == "zh" else f" {sentence}"
+            ctx.token(f"\n{sentence}")
+    return parts
 
 
 def word_parts(brief: Brief, model: Any, ctx: Context) -> list[Part]:
-    """The rules' script with the parts that carry no product facts worded by the model."""
-    prompts = load(f"prompts/{brief.language}").get("weak", {"parts": {}})
-    categories = load(f"templates/{brief.language}")["categories"]
+    """The rules' script; of the kinds that carry no product facts the first part each is worded by the model."""
+    told = weak_prompts(brief.language)
     chance = random.Random(f"{ctx.run_id}/{ctx.step}")
-    known_pains = categories.get(brief.category, categories["general"])["pains"]
-    pains = cycle(chance.sample(known_pains, len(known_pains)))
+    pain = pains_for(brief, chance)[0]
     parts = write_by_rules(brief, seed=f"{ctx.run_id}/{ctx.step}")
-    worded = 0
+    open_kinds, worded = set(told["parts"]), 0
     for part in parts:
         ctx.check()
-        if part["kind"] in prompts["parts"]:
-            facts = {**words(brief), "pain": next(pains)}
-            if text := word_part(brief, model, ctx, messages_for(prompts, part["kind"], facts), chance):
+        if part["kind"] in open_kinds:
+            open_kinds.remove(part["kind"])
+            facts = {**brief.facts, "tone": brief.tone, "pain": pain}
+            if text := word_part(brief, model, ctx, messages_for(told, part["kind"], facts), chance):
                 part["text"], part["by"] = text, "model"
                 worded += 1
         ctx.token(part["text"] + "\n")
@@ -79,12 +104,19 @@ def word_parts(brief: Brief, model: Any, ctx: Context) -> list[Part]:
     return parts
 
 
-def messages_for(prompts: Mapping[str, Any], kind: str, facts: Mapping[str, Any]) -> list[dict[str, str]]:
+def weak_prompts(language: str) -> Mapping[str, Any]:
+    """What a weak model is told; nothing where none knows the language."""
+    name = f"prompts/{language}/weak"
+    found: Mapping[str, Any] = load(name) if (FOLDER / f"{name}.yaml").exists() else {"parts": {}}
+    return found
+
+
+def messages_for(told: Mapping[str, Any], kind: str, facts: Mapping[str, Any]) -> list[dict[str, str]]:
     """The talk that a weak model goes on from: its last message is the part's lead."""
-    messages = [{"role": "system", "content": prompts["system"]}]
-    for ask, answer in prompts["examples"]:
+    messages = [{"role": "system", "content": told["system"]}]
+    for ask, answer in told["examples"]:
         messages += [{"role": "user", "content": ask}, {"role": "assistant", "content": answer}]
-    asked, lead = (template(prompts["parts"][kind][name]).render(facts) for name in ("ask", "lead"))
+    asked, lead = (prompts.inline(told["parts"][kind][name]).render(facts) for name in ("ask", "lead"))
     return [*messages, {"role": "user", "content": asked}, {"role": "assistant", "content": lead}]
 
 
@@ -93,9 +125,10 @@ def word_part(
 ) -> str | None:
     """The lead and what the model made of it, or None where no try passed the check."""
     lead = messages[-1]["content"]
+    version = f"script/{brief.language}/weak@{weak_prompts(brief.language)['version']}"
     for _ in range(TRIES_A_PART):
-        options = {"max_tokens": WEAK_MAX_TOKENS, "temperature": WEAK_TEMPERATURE, "seed": chance.randrange(2**31)}
-        answer = "".join(ctx.models.stream(messages, model=model, **options))
+        wishes = {"max_tokens": WEAK_MAX_TOKENS, "temperature": WEAK_TEMPERATURE, "seed": chance.randrange(2**31)}
+        answer = ctx.models.chat(messages, model=model, language=brief.language, prompt_version=version, **wishes)
         text = whole_sentences(f"{lead} {answer.strip()}")
         if len(text) > len(lead) + 10 and is_sayable(text, brief):
             return text
@@ -112,24 +145,3 @@ def whole_sentences(text: str) -> str:
     line = " ".join(text.split())
     ends = [match.end() for match in SENTENCE_END.finditer(line)]
     return line[: ends[-1]] if ends else ""
-
-
-def words(brief: Brief) -> dict[str, Any]:
-    """The names that a prompt may use."""
-    return {
-        **brief.facts,
-        "query": brief.query,
-        "tone": brief.tone,
-        "style": brief.style,
-        "points": brief.points,
-        "banned": brief.banned,
-        "target_length": brief.target_length,
-        "parts": kinds_of(brief),
-    }
-
-
-def kinds_of(brief: Brief) -> list[str]:
-    """The parts that a script of this scene has, in their order."""
-    templates = load(f"templates/{brief.language}")
-    scene = brief.scene if brief.scene in templates["scenes"] else templates["default_scene"]
-    return list(templates["scenes"][scene])

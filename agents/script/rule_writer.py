@@ -1,132 +1,70 @@
-"""The rule-level writer: a whole script from sentence templates, right in every fact, without any model.
+"""The rule-level writer: a whole script from a grammar of spoken lines, right in every fact, without any model.
 
-The same seed and the same brief give the same script, so that a repeated step says the same again.
+The same seed and the same brief give the same script, so that a repeated step says the same again. The lines stand in
+data/templates/, `writing/` says how they become a script of the asked length.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
-from functools import cache
-from typing import Any, TypedDict
-
-from jinja2 import Environment, StrictUndefined, Template
+from collections.abc import Callable
 
 from agents.script.brief import Brief
 from agents.script.data import load
-from agents.script.words import spoken_length
+from agents.script.quality.facts import known_from
+from agents.script.quality.wording import wrong_words
+from agents.script.writing.fitting import Draft, adjust, fill, length_of, parts_of
+from agents.script.writing.parts import Part, joined, spoken_a_minute
+from agents.script.writing.plan import seconds_wanted, slots_for
+from agents.script.writing.speech import Speech
 
-FILLERS = ("pain_point", "interaction", "preview", "proof")  # parts that may come again when a script is to be longer
-TOLERANCE = 0.15
-ENVIRONMENT = Environment(undefined=StrictUndefined, autoescape=False)  # speech, not HTML
+__all__ = ["Part", "joined", "must_say_sentence", "write_by_rules"]
 
-
-class Part(TypedDict):
-    """One spoken part of a script: what it is for, its text, and who worded it ("model" or "rules")."""
-
-    kind: str
-    text: str
-    by: str
+DRAFTS = 4  # of which the one nearest to the asked length is taken
+NEAR = 0.06
 
 
 def write_by_rules(brief: Brief, seed: str) -> list[Part]:
     """The parts of a script for this brief; `seed` picks among the sentences that fit."""
-    templates = load(f"templates/{brief.language}")
-    scene = brief.scene if brief.scene in templates["scenes"] else templates["default_scene"]
-    sentences = Sentences(brief, templates, random.Random(seed))
-    parts = [part for kind in templates["scenes"][scene] for part in sentences.take(kind)]
-    return fit(parts, brief, sentences)
-
-
-class Sentences:
-    """The sentences that fit one brief, handed out without repeating one."""
-
-    def __init__(self, brief: Brief, templates: Mapping[str, Any], chance: random.Random) -> None:
-        self.brief = brief
-        self.templates = templates
-        self.chance = chance
-        self.used: set[str] = set()
-        words = templates["categories"].get(brief.category) or templates["categories"]["general"]
-        self.pains = chance.sample(words["pains"], len(words["pains"]))
-        self.questions = chance.sample(words["questions"], len(words["questions"]))
-        self.points = list(brief.points)
-
-    def take(self, kind: str) -> Iterator[Part]:
-        """One more part of this kind, or none where every fitting sentence was said."""
-        facts = self.facts()
-        fitting = [row for row in self.templates["parts"][kind] if self.fits(row, facts)]
-        if not fitting:
-            return
-        richest = max(rank(row) for row in fitting)
-        row = self.chance.choice([row for row in fitting if rank(row) == richest])
-        text = template(row["text"]).render(facts)
-        if any(word in text for word in self.brief.banned):
-            return
-        self.used.add(row["text"])
-        self.count_used(row["text"])
-        yield Part(kind=kind, text=text, by="rules")
-
-    def facts(self) -> dict[str, Any]:
-        """The brief's facts with the next pain, question and selling points that were not said yet."""
-        points = [*self.points, None, None]
-        return {
-            **self.brief.facts,
-            "pain": next(iter(self.pains), None),
-            "question": next(iter(self.questions), None),
-            "point": points[0],
-            "second_point": points[0] if len(self.points) < len(self.brief.points) else points[1],
-        }
-
-    def fits(self, row: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
-        """Whether a sentence suits the tone, has the facts it needs and was not said before."""
-        if row["text"] in self.used or row.get("tone", self.brief.tone) != self.brief.tone:
-            return False
-        said = [name for name in ("pain", "question") if f"{{{{{name}}}}}" in row["text"]]
-        return all(facts.get(name) not in (None, "") for name in [*row.get("needs", ()), *said])
-
-    def count_used(self, text: str) -> None:
-        """Note what a sentence said, so that the next one says something else."""
-        if "{{pain}}" in text:
-            self.pains.pop(0)
-        if "{{question}}" in text:
-            self.questions.pop(0)
-        if "point}}" in text and self.points:
-            self.points.pop(0)
-
-
-def rank(row: Mapping[str, Any]) -> tuple[int, int]:
-    """How much a sentence says: more facts first, then one made for the tone."""
-    return len(row.get("needs", ())), int("tone" in row)
-
-
-@cache
-def template(text: str) -> Template:
-    """The compiled sentence."""
-    return ENVIRONMENT.from_string(text)
-
-
-def fit(parts: list[Part], brief: Brief, sentences: Sentences) -> list[Part]:
-    """The parts brought to the asked length, as far as the sentences reach: middle ones go, or more of them come."""
-    if not brief.target_length:
-        return parts
-    for kind in FILLERS * 4:
-        if length_of(parts, brief) >= brief.target_length * (1 - TOLERANCE):
+    target = brief.target_length or round(seconds_wanted(brief) * spoken_a_minute(brief.language) / 60)
+    fine = fine_for(brief)
+    # Steps of one run may share a seed, as the items of a batch do: what they write about tells them apart.
+    seed = "/".join((seed, brief.tone, brief.category, str(brief.facts.get("product"))))
+    drafts: list[tuple[bool, int, list[Part]]] = []
+    for number in range(DRAFTS):
+        draft = one_draft(brief, f"{seed}/{number}", target, fine)
+        parts = parts_of(draft, brief.language)
+        # Two sentences that are fine alone may not be so side by side; what the request wants said is no draft's fault.
+        drafts.append((not fine(joined(parts)), abs(length_of(draft) - target), parts))
+        if drafts[-1][1] <= NEAR * target and not drafts[-1][0]:
             break
-        parts[-1:-1] = sentences.take(kind)
-    while len(parts) > 2 and length_of(parts, brief) > brief.target_length * (1 + TOLERANCE):
-        over = length_of(parts, brief) - brief.target_length
-        closest = min(
-            range(1, len(parts) - 1), key=lambda i: abs(spoken_length(parts[i]["text"], brief.language) - over)
-        )
-        del parts[closest]
-    return parts
+    return min(drafts, key=lambda one: one[:2])[2]
 
 
-def length_of(parts: list[Part], brief: Brief) -> int:
-    """The spoken length of all parts."""
-    return sum(spoken_length(part["text"], brief.language) for part in parts)
+def one_draft(brief: Brief, seed: str, target: int, fine: Callable[[str], bool]) -> Draft:
+    """One try at a script."""
+    speech = Speech(brief, random.Random(seed), fine)
+    draft = fill(slots_for(brief), speech, target, brief.language)
+    adjust(draft, speech, target)
+    return draft
 
 
-def joined(parts: list[Part], language: str) -> str:
-    """The script as one text, one part a line."""
-    return "\n".join(part["text"] for part in parts)
+def must_say_sentence(brief: Brief, text: str, seed: str) -> str:
+    """What the request wants said, as a sentence of its own."""
+    said = Speech(brief, random.Random(seed), lambda _: True).say("say", float("inf"), text)
+    return said.text if said else text
+
+
+def fine_for(brief: Brief) -> Callable[[str], bool]:
+    """Whether a sentence passes the quality rules and fits the tone; each sentence is asked for once."""
+    known = known_from(brief)
+    clashing = [word.lower() for word in load("tone_words").get(brief.language, {}).get(brief.tone, ())]
+    verdicts: dict[str, bool] = {}
+
+    def fine(text: str) -> bool:
+        if text not in verdicts:
+            out_of_tone = any(word in text.lower() for word in clashing)
+            verdicts[text] = not out_of_tone and not wrong_words(text, brief, known)
+        return verdicts[text]
+
+    return fine

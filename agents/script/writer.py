@@ -8,12 +8,14 @@ from typing import Any
 from agents.script.brief import SOURCES, Brief, brief_from
 from agents.script.model_writer import write_by_model
 from agents.script.rule_writer import Part, joined, write_by_rules
+from agents.script.writing.parts import seconds_of, timed
 from node import Context, Final, Retry, node
 
 
 @node("script.write", reads=SOURCES, timeout_seconds=120)
 def write(state: Mapping[str, Any], ctx: Context) -> dict[str, Any]:
-    """{"script", "parts": [{"kind", "text", "by"}], "writer": "model"|"rules", "model", "language", "tone", "scene"}.
+    """{"script", "parts": [{"kind", "text", "by", "seconds"}], "seconds", "writer": "model"|"rules", "model",
+    "language", "tone", "scene"}.
 
     Where no model is able, or the model fails, the rules write and the run says so (`degrade`); with
     LLM_FALLBACK_ENABLED=false it fails instead: Final `no_able_model`, or the model's own failure.
@@ -21,8 +23,6 @@ def write(state: Mapping[str, Any], ctx: Context) -> dict[str, Any]:
     brief = brief_from(state)
     model = ctx.models.able(brief.language)
     if model is None:
-        if not ctx.models.may_fall_back:
-            raise Final(f"no model is able in {brief.language}, and fallback is off", code="no_able_model")
         return by_rules(brief, ctx, f"no model able in {brief.language}: rule-level writer")
     try:
         parts = write_by_model(brief, model, ctx)
@@ -34,8 +34,8 @@ def write(state: Mapping[str, Any], ctx: Context) -> dict[str, Any]:
 
 
 def by_rules(brief: Brief, ctx: Context, reason: str) -> dict[str, Any]:
-    """A script by the rules, shown part by part to live viewers; the run is marked degraded with the reason."""
-    ctx.degrade(reason)
+    """A script by the rules, shown part by part to live viewers. Final where only a model may answer."""
+    ctx.models.by_rules(reason)
     parts = write_by_rules(brief, seed=f"{ctx.run_id}/{ctx.step}")
     for part in parts:
         ctx.token(part["text"] + "\n")
@@ -44,9 +44,11 @@ def by_rules(brief: Brief, ctx: Context, reason: str) -> dict[str, Any]:
 
 def written(brief: Brief, parts: list[Part], *, writer: str, model: str | None) -> dict[str, Any]:
     """The output of a writing step."""
+    script = joined(parts)
     return {
-        "script": joined(parts, brief.language),
-        "parts": list(parts),
+        "script": script,
+        "parts": timed(parts, brief.language),
+        "seconds": seconds_of(script, brief.language),
         "writer": writer,
         "model": model,
         "language": brief.language,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -11,10 +12,12 @@ from agents.script.fetch_product import fetch_product
 from agents.script.fetch_profile import fetch_profile
 from agents.script.recognize_intent import recognize_intent
 from agents.script.rewrite import rewrite
-from agents.script.words import language_of
+from agents.script.words import language_of, spoken_length
 from agents.script.writer import write
 from gateway.backend import Backend
+from gateway.backends.models_file import Configuration
 from gateway.models import Models
+from gateway.request import Caller
 from node import Final, Retry
 from tests.agents.fakes import FakeContext, FakeModels
 
@@ -67,7 +70,8 @@ def test_the_seeds_request_gets_a_lively_chinese_opening() -> None:
     script = state["write"]["script"]
     assert all(word in script for word in ("小雅", "618", "美妆"))
     assert state["write"]["parts"][0]["kind"] == "opening"
-    assert state["check_quality"] == {"passed": True, "score": 1.0, "findings": []}
+    verdict = state["check_quality"]
+    assert (verdict["passed"], verdict["score"], verdict["findings"]) == (True, 1.0, [])
     assert ctx.degraded == ["no model able in zh: rule-level writer"]
     assert "".join(ctx.tokens).strip() == script
 
@@ -114,7 +118,8 @@ def test_an_unknown_product_is_named_and_nothing_is_claimed_about_it() -> None:
 @pytest.mark.parametrize(("seconds", "characters"), [(30, 120), (60, 240), (90, 360)])
 def test_an_asked_length_is_about_met(seconds: int, characters: int) -> None:
     state = run_to_draft(f"写一段美妆开场，{seconds}秒，活泼", FakeContext(), influencer_name="小雅")
-    assert 0.7 * characters <= len(state["write"]["script"]) <= 1.3 * characters
+    assert 0.85 * characters <= spoken_length(state["write"]["script"], "zh") <= 1.15 * characters
+    assert state["write"]["seconds"] == pytest.approx(seconds, rel=0.15)
 
 
 def test_without_fallback_a_language_that_no_model_knows_is_a_failure() -> None:
@@ -172,7 +177,8 @@ def test_a_model_that_goes_on_boasting_is_replaced_by_the_rules_in_the_second_ro
     boast = STORY.replace("is on!", "costs 5 dollars and it cures everything!")
     ctx = FakeContext(models=FakeModels(answers=[boast, boast], languages=("en",)))
     state = run_to_draft(ENGLISH_REQUEST, ctx, influencer_name="Emma")
-    assert {finding["rule"] for finding in state["check_quality"]["findings"]} == {"fact-number", "ad-law-17"}
+    errors = [finding for finding in state["check_quality"]["findings"] if finding["severity"] == "error"]
+    assert {finding["rule"] for finding in errors} == {"fact-number", "ad-law-17"}
     one_round(state, ctx)
     assert not state["check_quality"]["passed"]
     one_round(state, ctx)
@@ -195,8 +201,9 @@ def test_a_weak_models_nonsense_is_left_out_part_by_part() -> None:
 @pytest.mark.parametrize(
     "query", [ENGLISH_REQUEST, "Write a professional pitch for TrailBuds", "A friendly opening for a snack livestream"]
 )
-def test_the_embedded_model_writes_english_for_real(embedded_model: Backend, query: str) -> None:
-    ctx = FakeContext(models=Models(lambda: [embedded_model]))
+def test_the_embedded_model_writes_english_for_real(embedded_model: Backend, query: str, tenant: UUID) -> None:
+    ctx = FakeContext(tenant_id=str(tenant))
+    ctx.models = Models(lambda: Configuration((embedded_model,)), Caller(tenant), ctx)
     state = run_to_draft(query, ctx, influencer_name="Emma")
     assert state["write"]["writer"] == "model"
     assert state["check_quality"]["passed"], state
@@ -206,11 +213,19 @@ def test_the_embedded_model_writes_english_for_real(embedded_model: Backend, que
 # -- Rewrites of what the rules wrote --------------------------------------------------------------------------------
 
 
-def test_a_boast_in_the_products_own_facts_is_replaced() -> None:
-    # Given a product whose maker boasts
+def test_a_boast_in_the_products_own_facts_is_not_said() -> None:
     product = {"name": "云朵枕", "category": "home", "selling_points": ["全网最低价", "可水洗枕套"]}
+    state = run_to_draft("写一段单品介绍", FakeContext(), product=product)
+    assert "可水洗枕套" in state["write"]["script"]
+    assert "最低" not in state["write"]["script"]
+    assert state["check_quality"]["passed"]
+
+
+def test_a_boast_that_the_request_wants_said_is_said_found_and_replaced() -> None:
+    # Given a request that insists on a boast
+    product = {"name": "云朵枕", "category": "home", "selling_points": ["可水洗枕套"]}
     ctx = FakeContext()
-    state = run_to_draft("写一段单品介绍", ctx, product=product)
+    state = run_to_draft("写一段单品介绍", ctx, product=product, must_say=["全网最低价"])
     assert [finding["text"] for finding in state["check_quality"]["findings"]] == ["全网最低价"]
     # When it is rewritten, the lawful words stand there
     one_round(state, ctx)
