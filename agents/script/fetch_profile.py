@@ -1,4 +1,7 @@
-"""Node `script.fetch_profile`: who speaks: the creator's style, catch-phrases and banned words."""
+"""Node `script.fetch_profile`: who speaks: the creator's style, catch-phrases, and what is never said.
+
+The tenant's creator counts first (by `creator_id`, or by name), then a built-in one.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +9,59 @@ from collections.abc import Mapping
 from typing import Any
 
 from agents.script.data import load
-from agents.script.words import find_word
+from agents.script.tenant_rows import best_named, by_id, candidates, speaks
+from agents.script.words import Language, find_word
 from node import Context, node
+from storage.catalog import CREATORS, key
+
+SPOKEN = ("style", "persona")
+RULES = ("banned", "brand_bans", "policy_tags", "categories")
 
 
-@node("script.fetch_profile", reads=("load_context", "recognize_intent"), timeout_seconds=30)
+@node("script.fetch_profile", reads=("input", "load_context", "recognize_intent", "clarify"), timeout_seconds=30)
 def fetch_profile(state: Mapping[str, Any], ctx: Context) -> dict[str, Any]:
-    """{"name": str|None, "style", "tone", "catch_phrases": [...], "banned": [...], "known": bool}.
+    """{"id": str|None, "name": str|None, "style", "tone", "persona": or None, "catch_phrases": [...], "banned": [...],
+    "brand_bans": [...], "policy_tags": [...], "categories": [...], "known": bool, "fields": {name: where it is from}}.
 
-    A creator that nobody described gets a generic profile under the given name, `known` false.
+    A creator that nobody described gets a generic profile under the given name, `known` false. `fields` says
+    `creator_profiles.style` or `seed_set.creators.style`. Final (`unknown_creator`): a `creator_id` of no creator.
     """
-    context, intent = state["load_context"], state["recognize_intent"]
-    language = intent["language"]
-    name = context["wishes"].get("influencer_name") or creator_in(context["query"], language)
-    row = next((row for row in load("seed_set")["creators"] if row["name"].lower() == str(name or "").lower()), None)
-    if row is None:
-        return {"name": name, "style": None, "tone": None, "catch_phrases": [], "banned": [], "known": False}
-    fluent = row["language"] == language  # what a creator says in one language is no use in another
+    context, asked = state["load_context"], state.get("clarify") or state["recognize_intent"]
+    language = asked["language"]
+    wish = str(context["wishes"].get("influencer_name") or asked["slots"].get("creator") or "")
+    row = by_id(state, ctx, CREATORS) or named(ctx, context["query"], wish, language)
+    if row is not None:
+        found = profile(row, "creator_profiles", language)
+    else:
+        name = wish or creator_in(context["query"], language)
+        seed = next((one for one in load("seed_set")["creators"] if key(one["name"]) == key(name or "")), None)
+        found = profile(seed or {"name": name}, "seed_set.creators" if seed else "", language)
+    ctx.emit("profile_fetched", name=found["name"], known=found["known"], tone=found["tone"])
+    return found
+
+
+def named(ctx: Context, query: str, wish: str, language: Language) -> Mapping[str, Any] | None:
+    """The tenant's creator of the wished name; without a wish, the one whom the query names."""
+    if wish:
+        same = [row for row in candidates(ctx, CREATORS, "", wish) if key(row["name"]) == key(wish)]
+        return same[0] if same else None
+    return best_named(candidates(ctx, CREATORS, query, ""), query, "", language)
+
+
+def profile(row: Mapping[str, Any], source: str, language: Language) -> dict[str, Any]:
+    """The output for a creator; what one says in one language is no use in another. source: "" for nobody we know."""
+    fluent = speaks(row, language)
+    found: dict[str, Any] = {"name": row["name"]}
+    found |= {name: row.get(name) if fluent else None for name in SPOKEN}
+    found |= {"tone": row.get("default_tone") if fluent else None}
+    found |= {"catch_phrases": list(row.get("catch_phrases") or ()) if fluent else []}
+    found |= {name: list(row.get(name) or ()) for name in RULES}
+    given = {name: "default_tone" if name == "tone" else name for name, value in found.items() if value}
     return {
-        "name": row["name"],
-        "style": row["style"] if fluent else None,
-        "tone": row["default_tone"] if fluent else None,
-        "catch_phrases": list(row["catch_phrases"]) if fluent else [],
-        "banned": list(row["banned"]),
-        "known": True,
+        "id": str(row["id"]) if row.get("id") else None,
+        **found,
+        "known": bool(source),
+        "fields": {name: f"{source}.{field}" for name, field in given.items()} if source else {},
     }
 
 
