@@ -108,7 +108,8 @@ def open_breaker(name: str, seconds: float, *, unproven: bool) -> None:
 def may_probe(name: str, seconds: float) -> bool | None:
     """Whether this caller is the one who probes, for so long; None where Redis does not answer."""
     taken = broker.quickly(
-        lambda: (broker.quick_client().set(_key(name, "probe"), 1, nx=True, px=max(1, round(seconds * 1000))),), "model_probe"
+        lambda: (broker.quick_client().set(_key(name, "probe"), 1, nx=True, px=max(1, round(seconds * 1000))),),
+        "model_probe",
     )
     return None if taken is None else bool(taken[0])
 

@@ -1,4 +1,4 @@
-"""Which steps of a tenant wait for one kind of answer: for what answers many of them at once."""
+"""Which steps of a tenant wait for one kind of answer: for what answers many of them at once, and for a session."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from sqlalchemy import select, text, tuple_
 from storage.postgres import session
 from storage.reads.payloads import as_text, parsed
 from storage.tables import Run, Step
+
+RECENT_ANSWERS = 20
 
 # what the index of active runs is reached by: no statement of the hot path says it (storage/tables.py)
 _ALWAYS = Run.created_at > text("'-infinity'")
@@ -30,3 +32,38 @@ def waiting_for(tenant_id: UUID, kind: str, *, after: tuple[UUID, str], limit: i
     with session(tenant_id) as db:
         rows = db.execute(asked).all()
     return [(row.run_id, row.key, (parsed(row.pause) or {}).get("kind") == kind) for row in rows]
+
+
+def question_in(tenant_id: UUID, session_id: str) -> tuple[UUID, str] | None:
+    """The one step of a session's active run that waits with a question, as (run, key); None where none or several do.
+
+    Called before a run of a session is accepted; the index of active sessions finds the run.
+    """
+    asked = (
+        select(Step.run_id, Step.key, as_text(Step.pause).label("pause"))
+        .join(Run, Run.id == Step.run_id)
+        .where(Run.session_id == session_id, Run.status.in_(("running", "paused")), Step.status == "waiting")
+        .limit(2)
+    )
+    with session(tenant_id) as db:
+        rows = db.execute(asked).all()
+    asking = [row for row in rows if (parsed(row.pause) or {}).get("kind") == "question"]
+    return (asking[0].run_id, asking[0].key) if len(asking) == 1 == len(rows) else None
+
+
+def answered_with(tenant_id: UUID, session_id: str, key: str) -> tuple[UUID, str] | None:
+    """The step of a session's run that was answered under this idempotency key, among the newest answers.
+
+    Called before a run of a session is accepted under a key: a client that repeats itself answers once.
+    """
+    asked = (
+        select(Step.run_id, Step.key, as_text(Step.answer).label("answer"))
+        .join(Run, Run.id == Step.run_id)
+        .where(Run.session_id == session_id, Step.answer.is_not(None))
+        .order_by(Run.id.desc())
+        .limit(RECENT_ANSWERS)
+    )
+    with session(tenant_id) as db:
+        rows = db.execute(asked).all()
+    given = [(row.run_id, row.key, parsed(row.answer)) for row in rows]
+    return next(((run, step) for run, step, one in given if isinstance(one, dict) and one.get("key") == key), None)
