@@ -142,10 +142,11 @@ studio_commands.add_commands(cli, data_dir_option)
 def main() -> None:
     """Run a command; a wrong configuration or an unreachable server is one line on stderr, never a trace."""
     from errors import BatonError
+    from operate import run_commands, script_command
     from operate.client import ClientError
-    from operate.run_commands import add_commands
 
-    add_commands(cli, data_dir_option)
+    for commands in (run_commands, script_command):
+        commands.add_commands(cli, data_dir_option)
     try:
         cli()
     except (SettingsError, ClientError, BatonError) as error:

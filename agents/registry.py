@@ -1,4 +1,6 @@
-"""Which nodes there are: the built-in ones, and those of the package that BATON_CHAINS names."""
+"""Which nodes there are: the built-in ones, and those of the package that BATON_CHAINS names.
+
+A built-in node is found by standing in a module of agents/script/; nobody lists it."""
 
 from __future__ import annotations
 
@@ -15,17 +17,8 @@ from gateway.request import Caller
 from node import Context, Node
 from settings import settings
 
-BUILT_IN = (
-    "agents.probe",
-    "agents.script.load_context",
-    "agents.script.recognize_intent",
-    "agents.script.fetch_profile",
-    "agents.script.fetch_product",
-    "agents.script.writer",
-    "agents.script.check_quality",
-    "agents.script.rewrite",
-    "agents.script.remember_turn",
-)
+BUILT_IN = ("agents.probe",)
+SCRIPT = "agents.script"  # its modules, and those of the packages within, are looked through for nodes
 
 
 class DuplicateNode(Exception):
@@ -48,9 +41,12 @@ def nodes() -> dict[str, Node]:
 def modules() -> Iterator[ModuleType]:
     """The modules that nodes stand in."""
     yield from (importlib.import_module(name) for name in BUILT_IN)
-    package = settings().chains
-    if not package:
-        return
+    yield from _modules_of(SCRIPT)
+    if package := settings().chains:
+        yield from _modules_of(package)
+
+
+def _modules_of(package: str) -> Iterator[ModuleType]:
     root = importlib.import_module(package)
     yield root
     for info in pkgutil.walk_packages(getattr(root, "__path__", ()), f"{package}."):

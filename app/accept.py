@@ -19,6 +19,7 @@ from chains.submit import SubmitRequest, Submitted, deliver_accepted, submit
 from storage.reads import runs
 
 HEADER = "Idempotency-Key"
+ANSWERED = "Baton-Answered"
 MAX_KEY_LENGTH = 255
 
 
@@ -65,10 +66,12 @@ def idempotency_key(body_key: str | None) -> str | None:
 
 
 def headers(submitted: Submitted) -> dict[str, str]:
-    """Where the run is, and whether it was there before."""
+    """Where the run is, whether it was there before, and which of its steps this request answered."""
     made = {"Location": location(submitted.run_id)}
     if submitted.replayed:
         made["Idempotent-Replayed"] = "true"
+    if submitted.answered is not None:
+        made[ANSWERED] = submitted.answered
     return made
 
 

@@ -138,15 +138,24 @@ class Stream:
         self._ended = standing.final and newest >= standing.seq
 
 
-def wait_for_end(tenant_id: UUID, run_id: UUID, seconds: float) -> bool:
-    """Wait until the run ends, so many seconds at most; whether it did. Raises NotFound."""
+def wait_for_end(tenant_id: UUID, run_id: UUID, seconds: float, *, or_pause: bool = False) -> bool:
+    """Wait until the run ends, so many seconds at most; whether it did. Raises NotFound.
+
+    or_pause: nor longer than until it waits for an answer.
+    """
     until = time.monotonic() + seconds
-    seq = standing(tenant_id, run_id).seq
+    status, seq = standing(tenant_id, run_id)
+    if or_pause and status == "paused":
+        return False
     watching = iter(Stream(tenant_id, run_id, seq, tick_seconds=min(seconds, 1.0)))
     try:
-        return not any(time.monotonic() >= until for _ in watching)
+        return not any(time.monotonic() >= until or (or_pause and _is_pause(message)) for message in watching)
     finally:
         watching.close()  # type: ignore[attr-defined]
+
+
+def _is_pause(message: Message | None) -> bool:
+    return message is not None and message.event is not None and message.event["type"] == "run_paused"
 
 
 def sse(tenant_id: UUID, run_id: UUID, after: int, headers: Mapping[str, str] | None = None) -> Response:

@@ -12,9 +12,26 @@ from chains.decide import Event, gate_facts
 from errors import AlreadyAnswered, AmbiguousAnswer, InvalidInput, NotFound, WrongState
 from storage import situation
 from storage.postgres import Hot, hot
+from storage.reads.waits import question_in
 from storage.situation import Situation, Unfinished
 
 Json = Any
+
+
+def answer_in_session(tenant_id: UUID, session_id: str, text: str, idem_key: str | None) -> tuple[UUID, str] | None:
+    """Take what is said in a session as the answer to the question that its run waits with: (run, step).
+
+    None where none waits with a question, or somebody answered at the same moment. The idempotency key stands beside
+    the answer's text, so that the same request again is known.
+    """
+    asked = question_in(tenant_id, session_id)
+    if asked is None:
+        return None
+    try:
+        answer(tenant_id, asked[0], {"text": text, **({"key": idem_key} if idem_key else {})}, asked[1])
+    except (NotFound, WrongState, AlreadyAnswered):
+        return None
+    return asked
 
 
 def answer(tenant_id: UUID, run_id: UUID, given: Json, step: str | None = None) -> None:

@@ -1,7 +1,8 @@
 """All chains by name and version: the built-in ones and those of the package that BATON_CHAINS names.
 
-A package of one's own is imported with all of its modules; every Chain that stands in one of them is in the catalog.
-Several versions of a chain stand side by side for as long as runs need them: a new run takes the latest.
+The skills (chains/skills/) and a package of one's own are imported with all of their modules; every Chain that stands
+in one of them is in the catalog. Several versions of a chain stand side by side for as long as runs need them: a new
+run takes the latest.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from chains.definition import Chain
 from chains.parts import DefinitionError, FactsView, Part, Step, places
 from errors import UnknownChain, UnknownVersion
 
-BUILT_IN = ("chains.probe", "chains.script")
+BUILT_IN = ("chains.probe",)
+SKILLS = "chains.skills"
 CACHED_BODIES = 256
 
 Catalog = Mapping[str, Mapping[str, Chain]]
@@ -29,7 +31,7 @@ Catalog = Mapping[str, Mapping[str, Chain]]
 def catalog() -> Catalog:
     """Every chain, by name, then by version, oldest first. Raises DefinitionError naming what to mend."""
     modules = [importlib.import_module(name) for name in BUILT_IN]
-    return collect((*modules, *_own_modules()))
+    return collect((*modules, *_modules_of(SKILLS), *_own_modules()))
 
 
 def collect(modules: Iterable[ModuleType]) -> Catalog:
@@ -120,9 +122,14 @@ def _own_modules() -> Iterator[ModuleType]:
     if not name:
         return
     try:
-        package = importlib.import_module(name)
-        yield package
-        for found in pkgutil.walk_packages(getattr(package, "__path__", []), f"{name}."):
-            yield importlib.import_module(found.name)
+        yield from _modules_of(name)
     except ImportError as error:
         raise DefinitionError(f"BATON_CHAINS names the package {name!r}, which cannot be imported: {error}") from error
+
+
+def _modules_of(name: str) -> Iterator[ModuleType]:
+    """A package with all of its modules."""
+    package = importlib.import_module(name)
+    yield package
+    for found in pkgutil.walk_packages(getattr(package, "__path__", []), f"{name}."):
+        yield importlib.import_module(found.name)

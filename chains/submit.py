@@ -16,10 +16,12 @@ from uuid import UUID
 import metrics
 from chains import catalog, payload
 from chains.advance import Outcome, advance, deliver_later, move
+from chains.answer import answer_in_session
 from chains.definition import Accepted, Chain
 from errors import IdempotencyConflict, InvalidInput, SessionBusy
 from storage import situation
 from storage.postgres import Duplicate, Hot, hot
+from storage.reads.waits import answered_with
 from storage.situation import Situation
 from storage.tables import uuid7
 
@@ -45,20 +47,29 @@ class SubmitRequest:
 
 @dataclass(frozen=True)
 class Submitted:
-    """The run, and whether it was there before; outcome: what is to be sent now (None for a replay)."""
+    """The run, and whether it was there before; outcome: what is to be sent now (None for a replay).
+
+    answered: the step of that run which this request answered, instead of starting a run of its own.
+    """
 
     run_id: UUID
     replayed: bool
     outcome: Outcome | None = None
+    answered: str | None = None
 
 
 def submit(tenant_id: UUID, request: SubmitRequest) -> Submitted:
-    """Record a run. Raises InvalidInput, UnknownChain, IdempotencyConflict or SessionBusy; then nothing is written."""
+    """Record a run, or answer the question that the session's run waits with.
+
+    Raises InvalidInput, UnknownChain, IdempotencyConflict or SessionBusy; then nothing is written.
+    """
     chain = catalog.latest(request.chain)
     digest = _request_hash(request)
     if request.idem_key is not None and (before := _replay(tenant_id, request.idem_key, digest)):
         return before
     accepted = chain.accept(request.input)
+    if answered := _answers(tenant_id, request, accepted):
+        return answered
     run_id = uuid7()
     outcome = Outcome(tenant_id, run_id)
     busy: list[UUID] = []
@@ -81,6 +92,17 @@ def submit(tenant_id: UUID, request: SubmitRequest) -> Submitted:
     for other in busy:
         _interrupt(tenant_id, other)
     return Submitted(run_id, False, outcome)
+
+
+def _answers(tenant_id: UUID, request: SubmitRequest, accepted: Accepted) -> Submitted | None:
+    """In a session whose run waits with a question, what the user says next is its answer; not where it interrupts."""
+    said = accepted.input.get("query")
+    if request.session_id is None or request.on_busy == "interrupt" or not isinstance(said, str):
+        return None
+    if request.idem_key and (before := answered_with(tenant_id, request.session_id, request.idem_key)):
+        return Submitted(before[0], True, answered=before[1])
+    found = answer_in_session(tenant_id, request.session_id, said, request.idem_key)
+    return Submitted(found[0], False, answered=found[1]) if found else None
 
 
 def deliver_accepted(accepted: Submitted) -> None:

@@ -21,7 +21,7 @@ from prometheus_client import Counter, Gauge, Histogram  # noqa: E402
 import manage  # noqa: E402
 import metrics  # noqa: E402
 import settings  # noqa: E402
-from operate.run_commands import add_commands  # noqa: E402
+from operate import run_commands, script_command  # noqa: E402
 
 MADE = "<!-- Made by `docs/generate.py` from the code. Do not edit: change the code and run it again. -->\n"
 GROUPS = {
@@ -167,7 +167,8 @@ def _labels(names: Any) -> str:
 def cli_page() -> str:
     """`--help` of every command."""
     if "run" not in manage.cli.commands:
-        add_commands(manage.cli, manage.data_dir_option)
+        for commands in (run_commands, script_command):
+            commands.add_commands(manage.cli, manage.data_dir_option)
     lines = [
         "# Commands",
         "",

@@ -27,9 +27,10 @@ def check_quality(state: Mapping[str, Any], ctx: Context) -> dict[str, Any]:
     findings = check(draft["script"], brief, draft["parts"])
     errors = sum(1 for finding in findings if finding["severity"] == "error")
     score = max(0.0, 1 - ERROR_COST * errors - WARNING_COST * (len(findings) - errors))
+    verdict = {"passed": not errors, "score": round(score, 2)}
+    ctx.emit("quality_checked", **verdict, findings=len(findings), errors=errors)
     return {
-        "passed": not errors,
-        "score": round(score, 2),
+        **verdict,
         "findings": list(findings),
         "facts_used": list(facts_used(draft["script"], state["fetch_product"])),
         "packs": dict(book().versions),

@@ -32,7 +32,10 @@ def recognize_intent(state: Mapping[str, Any], ctx: Context) -> dict[str, Any]:
     context = state["load_context"]
     query, language, wishes = context["query"], context["language"], context["wishes"]
     scripts = scripts_in(context)
-    return by_model(query, language, wishes, scripts, ctx) or by_rules(query, language, wishes, scripts)
+    found = by_model(query, language, wishes, scripts, ctx) or by_rules(query, language, wishes, scripts)
+    told = ("intent", "slots", "confidence", "source")
+    ctx.emit("intent_recognized", **{name: found[name] for name in told})
+    return found
 
 
 def understand(

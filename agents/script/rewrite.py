@@ -32,8 +32,10 @@ def rewrite(state: Mapping[str, Any], ctx: Context) -> dict[str, Any]:
     if again is None and draft["writer"] == "model" and ctx.models.may_fall_back and gives_up(this_round, findings):
         rules = ", ".join(sorted({finding["rule"] for finding in findings}))
         taken_over = by_rules(brief, ctx, f"the model's text failed the quality check ({rules}): rule-level writer")
+        ctx.emit("script_rewritten", round=this_round, changes=0, writer="rules")
         return {**taken_over, "round": this_round, "changes": []}
     parts, changes = (again, []) if again else mend(draft["parts"], findings)
+    ctx.emit("script_rewritten", round=this_round, changes=len(changes), writer=draft["writer"])
     return {
         **written(brief, parts, writer=draft["writer"], model=draft["model"]),
         "round": this_round,

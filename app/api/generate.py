@@ -30,9 +30,11 @@ WAIT_SECONDS = 60.0
     headers=("Idempotency-Key",),
 )
 def generate(body: Generate) -> Response:
-    """200 with the run when it ended (look at its `status`), 202 with its `Location` when it takes longer than 60 s."""
+    """200 with the run when it ended (look at its `status`), 202 with its `Location` when it takes longer than 60 s, or
+    waits for an answer: then `pause` has the question, and the session's next message answers it.
+    """
     submitted = _start(body)
-    ended = wait_for_end(auth.tenant_id(), submitted.run_id, WAIT_SECONDS)
+    ended = wait_for_end(auth.tenant_id(), submitted.run_id, WAIT_SECONDS, or_pause=True)
     return accepted(submitted, 200 if ended else 202)
 
 

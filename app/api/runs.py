@@ -31,7 +31,9 @@ api = blueprint("runs", __name__)
 def start(body: StartRun) -> Response:
     """Accepted means recorded: the run is in the database before the answer, and whatever dies, it is finished.
 
-    The same `Idempotency-Key` with the same body answers with the same run and `Idempotent-Replayed: true`.
+    The same `Idempotency-Key` with the same body answers with the same run and `Idempotent-Replayed: true`. Where the
+    session's run waits with a question, the input's `query` is its answer: the 202 shows that run, and the header
+    `Baton-Answered` names its step. `"on_busy": "interrupt"` starts a new run instead.
     """
     submitted = accept(
         body.chain,

@@ -25,6 +25,8 @@ def page() -> dict[str, Any]:
                 "title": chain.title or name,
                 "version": chain.version,
                 "versions": list(versions),
+                "description": " ".join((schema or {}).get("description", "").split()),
+                "example": next(iter((schema or {}).get("examples", [])), None),
                 "input_schema": schema,
             }
         )

@@ -30,6 +30,8 @@ class Skill(Out):
     title: str
     version: str
     versions: list[str]
+    description: str = Field(description="what it does, in a sentence")
+    example: dict[str, Any] | None = Field(description="an input to begin with, where its schema has one")
     input_schema: dict[str, Any] | None = Field(description="JSON schema of the input; null: any object")
 
 

@@ -58,10 +58,11 @@ def test_generated_pages_are_not_stale(generate: ModuleType) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_exist(page: Path, generate: ModuleType) -> None:
     import manage
-    from operate.run_commands import add_commands
+    from operate import run_commands, script_command
 
     if "run" not in manage.cli.commands:
-        add_commands(manage.cli, manage.data_dir_option)
+        for commands in (run_commands, script_command):
+            commands.add_commands(manage.cli, manage.data_dir_option)
     known = {words[:2] for words, _ in generate._commands(manage.cli, ())} | {(name,) for name in manage.cli.commands}
     for first, second in re.findall(r"manage\.py ([a-z][\w-]*)(?: ([a-z][\w-]*))?", text_of(page)):
         group = {words for words in known if words[0] == first}

@@ -134,9 +134,12 @@ def test_the_next_message_answers_the_question(worker: WorkerProcess, runs: Runs
     run = talk(runs, session_id, "介绍一下这款产品")
     runs.wait(run, "paused")
     assert runs.column(run, "pause")["kind"] == "question"
-    said = runs.ask({"query": "水润精华"}, "script", session_id=session_id)
-    assert (said.run_id, said.answered) == (run, "clarify")
+    said = [runs.ask({"query": "水润精华"}, "script", session_id=session_id, idem_key="k") for _ in range(2)]
+    assert {(one.run_id, one.answered) for one in said} == {(run, "clarify")}
     runs.wait(run)
+    # And a client that repeats itself when all is done gets that run, and no new one
+    again = runs.ask({"query": "水润精华"}, "script", session_id=session_id, idem_key="k")
+    assert (again.run_id, again.replayed) == (run, True)
     assert runs.column(run, "output")["sources"]["product"]["name"] == "晨露水润精华"
     assert sessions.turns(runs.tenant, session_id)[0]["content"] == "介绍一下这款产品\n水润精华"
 

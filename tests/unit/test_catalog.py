@@ -36,6 +36,7 @@ def own_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Own
     catalog.clear()
 
 
+ROOT = Path(__file__).parents[2]
 CHAIN = "from chains.definition import Chain, step\n{name} = Chain({chain!r}, {version!r}, step({node!r}))\n"
 
 
@@ -46,7 +47,14 @@ def code(chain: str, version: str = "1", node: str = "shop.work", name: str = "S
 def test_the_built_in_chains_are_there() -> None:
     assert {"probe", "script"} <= set(catalog.catalog())
     assert catalog.latest("probe").name == "probe"
-    assert catalog.lookup("script", "1") is catalog.latest("script")
+    assert catalog.lookup("script", "2") is catalog.latest("script")
+
+
+def test_every_file_of_the_skills_is_a_chain_by_itself() -> None:
+    files = {path.stem for path in (ROOT / "chains" / "skills").glob("*.py")} - {"__init__"}
+    found = {name for name in catalog.catalog() if name == "script" or name.startswith("script.")}
+    assert len(found) == len(files)
+    assert {"script", "script.modify", "script.continue", "script.batch", "script.shorten", "script.adapt"} <= found
 
 
 def test_chains_of_ones_own_are_found_in_all_modules(own_package: OwnPackage) -> None:
@@ -93,7 +101,7 @@ def test_a_package_that_is_not_there_is_told_with_the_setting(own_package: OwnPa
 def test_an_unknown_chain_is_told_the_nearest() -> None:
     with pytest.raises(UnknownChain, match=r"no chain 'prob': did you mean 'probe'\?"):
         catalog.latest("prob")
-    with pytest.raises(UnknownChain, match=r"there are: probe, script"):
+    with pytest.raises(UnknownChain, match=r"there are: probe, script, script\.adapt"):
         catalog.lookup("zzz", "1")
 
 
@@ -109,7 +117,12 @@ def test_nodes_that_nobody_has_are_told_with_their_chains(own_package: OwnPackag
         "NEEDY = Chain('needy', '1', build=lambda facts: step(facts['node']))\n"
     )
     own_package(orders=code("order"), built=built)
-    nodes = {node for name in ("probe", "script") for node in catalog._nodes(catalog.latest(name))}
+    nodes = {
+        node
+        for name in catalog.catalog()
+        if name.startswith(("probe", "script"))
+        for node in catalog._nodes(catalog.latest(name))
+    }
     assert catalog.missing_nodes(nodes) == {"shop.built": ["built 1"], "shop.work": ["order 1"]}
     assert catalog.missing_nodes({*nodes, "shop.built", "shop.work"}) == {}
 

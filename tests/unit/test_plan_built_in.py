@@ -10,7 +10,8 @@ from chains import catalog
 from chains.definition import Results, StepResult
 from chains.plan import plan
 from chains.probe import PROBE
-from chains.script import SCRIPT
+from chains.script_body import diff
+from chains.skills.generate import SCRIPT
 from errors import InvalidInput
 
 
@@ -97,18 +98,58 @@ class TestProbe:
 
 
 class TestScript:
-    def test_it_writes_checks_and_rewrites_at_most_twice(self) -> None:
+    def lines(self, **clarified: Any) -> list[list[list[str]]]:
+        """The lines of a run whose checks never pass, of a request of this kind."""
+        facts = {"intent": "generate", "goes_on": True, "passed": False, "count": 2, **clarified}
         done: dict[str, dict[str, Any]] = {}
         lines = []
-        while not (now := plan(catalog.definition("script", "1", {}), {}, done)).finished:
+        while not (now := plan(catalog.definition("script", "2", {}), {}, done)).finished:
             lines.append([[one.key for one in line] for line in now.lines])
-            done |= {one.key: {"passed": False} for line in now.lines for one in line}
-        assert lines == [
-            [["load_context", "recognize_intent"]],
+            done |= {one.key: facts for line in now.lines for one in line}
+        return lines
+
+    def test_it_writes_checks_and_rewrites_at_most_twice(self) -> None:
+        assert self.lines() == [
+            [["load_context", "recognize_intent", "clarify"]],
             [["fetch_profile"], ["fetch_product"]],
             [["write", "check_quality"]],
             [["improve#1/rewrite", "improve#1/check_quality"]],
             [["improve#2/rewrite", "improve#2/check_quality", "remember_turn"]],
+        ]
+
+    @pytest.mark.parametrize("intent", ["modify", "continue"])
+    def test_a_request_about_an_earlier_script_finds_it_first(self, intent: str) -> None:
+        lines = self.lines(intent=intent)
+        assert lines[1:4] == [
+            [["base#1/clarify"]],
+            [["fetch_profile"], ["fetch_product"]],
+            [[f"{intent}#1/write", "check_quality"]],
+        ]
+
+    def test_a_batch_fans_out(self) -> None:
+        assert self.lines(intent="batch")[1:] == [
+            [["batch#1/fetch_profile", "batch#1/batch_items"]],
+            [["batch#1/item[0]"], ["batch#1/item[1]"]],
+            [["batch#1/answer", "remember_turn"]],
+        ]
+
+    @pytest.mark.parametrize("intent", ["ask", "chat"])
+    def test_talk_is_answered(self, intent: str) -> None:
+        assert self.lines(intent=intent)[1:] == [[["answer", "remember_turn"]]]
+
+    def test_a_question_that_nobody_answered_ends_the_run(self) -> None:
+        assert self.lines(intent="modify", goes_on=False)[1:] == [[["remember_turn"]]]
+
+    def test_what_changed_is_told_part_by_part(self) -> None:
+        before = [{"kind": kind, "text": text} for kind, text in (("a", "1"), ("b", "2"), ("c", "3"))]
+        after = [{"kind": kind, "text": text} for kind, text in (("a", "1"), ("b", "two"), ("d", "4"), ("c", "3"))]
+        assert diff(before, after) == [
+            {"kind": "b", "before": "2", "after": "two"},
+            {"kind": "d", "before": None, "after": "4"},
+        ]
+        assert diff(before, before[:1]) == [
+            {"kind": "b", "before": "2", "after": None},
+            {"kind": "c", "before": "3", "after": None},
         ]
 
     def test_the_documents_own_request_is_accepted(self) -> None:
@@ -156,7 +197,8 @@ class TestScript:
             StepResult(key, f"script.{key.rpartition('/')[2]}", version, {}) for version, key in enumerate(outputs, 1)
         ]
         assert SCRIPT.output
-        assert SCRIPT.output(Results({}, steps, 0, read=outputs.__getitem__)) == {
+        told = SCRIPT.output(Results({}, steps, 0, read=outputs.__getitem__))
+        assert {name: value for name, value in told.items() if value is not None} == {
             "script": "try 2" if rewrites else "first",
             "parts": [] if rewrites else ["first"],
             "writer": "rules" if rewrites else "model",
