@@ -18,17 +18,17 @@ from storage.situation import Situation, Unfinished
 Json = Any
 
 
-def answer_in_session(tenant_id: UUID, session_id: str, text: str, idem_key: str | None) -> tuple[UUID, str] | None:
-    """Take what is said in a session as the answer to the question that its run waits with: (run, step).
+def answer_in_session(tenant_id: UUID, session_id: str, chain: str, given: Json) -> tuple[UUID, str] | None:
+    """Take what is said in a session as the answer to the question that its run of this chain waits with: (run, step).
 
-    None where none waits with a question, or somebody answered at the same moment. The idempotency key stands beside
-    the answer's text, so that the same request again is known.
+    given: {"text"}, and with an idempotency key {"key", "digest"} beside it, so that the same request again is known.
+    None where none waits with a question, or somebody answered at the same moment.
     """
-    asked = question_in(tenant_id, session_id)
+    asked = question_in(tenant_id, session_id, chain)
     if asked is None:
         return None
     try:
-        answer(tenant_id, asked[0], {"text": text, **({"key": idem_key} if idem_key else {})}, asked[1])
+        answer(tenant_id, asked[0], given, asked[1])
     except (NotFound, WrongState, AlreadyAnswered):
         return None
     return asked

@@ -68,7 +68,7 @@ def submit(tenant_id: UUID, request: SubmitRequest) -> Submitted:
     if request.idem_key is not None and (before := _replay(tenant_id, request.idem_key, digest)):
         return before
     accepted = chain.accept(request.input)
-    if answered := _answers(tenant_id, request, accepted):
+    if answered := _answers(tenant_id, request, digest):
         return answered
     run_id = uuid7()
     outcome = Outcome(tenant_id, run_id)
@@ -94,14 +94,22 @@ def submit(tenant_id: UUID, request: SubmitRequest) -> Submitted:
     return Submitted(run_id, False, outcome)
 
 
-def _answers(tenant_id: UUID, request: SubmitRequest, accepted: Accepted) -> Submitted | None:
-    """In a session whose run waits with a question, what the user says next is its answer; not where it interrupts."""
-    said = accepted.input.get("query")
-    if request.session_id is None or request.on_busy == "interrupt" or not isinstance(said, str):
+def _answers(tenant_id: UUID, request: SubmitRequest, digest: bytes) -> Submitted | None:
+    """In a session whose run waits with a question, what the user says next is its answer; not where it interrupts.
+
+    Only words alone are an answer, said to the same chain: a request with fields of its own wants a run of its own.
+    """
+    said = request.input if isinstance(request.input, dict) else {}
+    if request.session_id is None or request.on_busy == "interrupt" or set(said) != {"query"}:
         return None
     if request.idem_key and (before := answered_with(tenant_id, request.session_id, request.idem_key)):
-        return Submitted(before[0], True, answered=before[1])
-    found = answer_in_session(tenant_id, request.session_id, said, request.idem_key)
+        if before.digest != digest.hex():
+            raise IdempotencyConflict()
+        return Submitted(before.run_id, True, answered=before.step)
+    given = {"text": str(said["query"])}
+    if request.idem_key:
+        given |= {"key": request.idem_key, "digest": digest.hex()}
+    found = answer_in_session(tenant_id, request.session_id, request.chain, given)
     return Submitted(found[0], False, answered=found[1]) if found else None
 
 

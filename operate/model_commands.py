@@ -24,7 +24,7 @@ def add_commands(cli: click.Group, with_data_dir: WithDataDir) -> None:
     group = click.group(
         name="models",
         invoke_without_command=True,
-        short_help="Models: list with health and price, test one, a tenant's budget.",
+        short_help="Models: health and price, test one, budgets.",
     )(with_data_dir(models))
     group.command(name="test", short_help="Make one real call.")(with_data_dir(test))
     group.command(name="budget", short_help="Show or change what a tenant may use.")(with_data_dir(budget))

@@ -146,6 +146,12 @@ def named(tenant_id: UUID, kind: Kind, text: str, wish: str = "") -> list[dict[s
         return [public(row) for row in db.scalars(asked.order_by(*order).limit(MOST_CANDIDATES))]
 
 
+def has_any(tenant_id: UUID, kind: Kind) -> bool:
+    """Whether the tenant has creators, or products, of its own."""
+    with postgres.session(tenant_id) as db:
+        return db.scalar(select(_live(tenant_id, kind).exists())) is True
+
+
 def there() -> bool:
     """Whether this process knows a database: without one (evals, a node tried by hand) there are no tenant's rows."""
     return bool(settings().database_app_url)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agents.script.data import load
-from agents.script.tenant_rows import best_named, by_id, candidates, speaks
+from agents.script.tenant_rows import best_named, by_id, candidates, has_none, speaks
 from agents.script.words import LANGUAGES, Language, find_word, has_any
 from node import Context, node
 from storage.catalog import PRODUCTS
@@ -43,7 +43,8 @@ def fetch_product(state: Mapping[str, Any], ctx: Context) -> dict[str, Any]:
     # An object with a name says what it is about: the query may speak of others.
     query = "" if own is not None and wish else context["query"]
     row = by_id(state, ctx, PRODUCTS) or best_named(candidates(ctx, PRODUCTS, query, wish), query, wish, language)
-    sources = sources_of(row, own, built_in(wish, context["query"], language) if row is own is None else None, language)
+    seed = built_in(ctx, wish, context["query"], language) if row is own is None else None
+    sources = sources_of(row, own, seed, language)
     facts, fields = facts_of(sources, language)
     name = facts.pop("name") or wish or None
     ctx.emit("product_fetched", name=name, known=bool(sources), facts=sorted(fields))
@@ -127,8 +128,13 @@ def spoken_currency(given: str, language: Language) -> str:
     return str(load("currencies").get(given.upper(), {}).get(language, given))
 
 
-def built_in(wished: str, query: str, language: Any) -> dict[str, Any] | None:
-    """The built-in product of the request's language whose name or alias stands in the wish or the query."""
+def built_in(ctx: Context, wished: str, query: str, language: Any) -> dict[str, Any] | None:
+    """The built-in product of the request's language whose name or alias stands in the wish or the query.
+
+    None for a tenant that has products of its own.
+    """
+    if not has_none(ctx, PRODUCTS):
+        return None
     for row in load("seed_set")["products"]:
         known = [row["name"], *row["aliases"]]
         if row["language"] == language and any(find_word(n, f"{wished} \n {query}", language) >= 0 for n in known):

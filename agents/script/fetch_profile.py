@@ -5,11 +5,11 @@ The tenant's creator counts first (by `creator_id`, or by name), then a built-in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agents.script.data import load
-from agents.script.tenant_rows import best_named, by_id, candidates, speaks
+from agents.script.tenant_rows import best_named, by_id, candidates, has_none, speaks
 from agents.script.words import Language, find_word
 from node import Context, node
 from storage.catalog import CREATORS, key
@@ -33,8 +33,9 @@ def fetch_profile(state: Mapping[str, Any], ctx: Context) -> dict[str, Any]:
     if row is not None:
         found = profile(row, "creator_profiles", language)
     else:
-        name = wish or creator_in(context["query"], language)
-        seed = next((one for one in load("seed_set")["creators"] if key(one["name"]) == key(name or "")), None)
+        built_in = load("seed_set")["creators"] if has_none(ctx, CREATORS) else []
+        name = wish or creator_in(built_in, context["query"], language)
+        seed = next((one for one in built_in if key(one["name"]) == key(name or "")), None)
         found = profile(seed or {"name": name}, "seed_set.creators" if seed else "", language)
     ctx.emit("profile_fetched", name=found["name"], known=found["known"], tone=found["tone"])
     return found
@@ -65,7 +66,6 @@ def profile(row: Mapping[str, Any], source: str, language: Language) -> dict[str
     }
 
 
-def creator_in(query: str, language: Any) -> str | None:
-    """A built-in creator whom the request names, or None."""
-    names = (row["name"] for row in load("seed_set")["creators"])
-    return next((name for name in names if find_word(name, query, language) >= 0), None)
+def creator_in(creators: Sequence[Mapping[str, Any]], query: str, language: Any) -> str | None:
+    """Whom of these creators the request names, or None."""
+    return next((str(one["name"]) for one in creators if find_word(one["name"], query, language) >= 0), None)

@@ -52,6 +52,14 @@ def best_named(rows: Iterable[Row], query: str, wish: str, language: Language) -
     return partly[0] if len(partly) == 1 else None
 
 
+def has_none(ctx: Context, kind: Kind) -> bool:
+    """Whether the built-in examples may stand in: only for a tenant without any rows of its own.
+
+    Who has a catalogue must never hear the price of an example.
+    """
+    return not catalog.there() or not catalog.has_any(UUID(ctx.tenant_id), kind)
+
+
 def speaks(row: Row, language: Language) -> bool:
     """Whether what a row says can be said in this language."""
     return row.get("language") in (None, language)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import select, text, tuple_
@@ -34,8 +35,18 @@ def waiting_for(tenant_id: UUID, kind: str, *, after: tuple[UUID, str], limit: i
     return [(row.run_id, row.key, (parsed(row.pause) or {}).get("kind") == kind) for row in rows]
 
 
-def question_in(tenant_id: UUID, session_id: str) -> tuple[UUID, str] | None:
-    """The one step of a session's active run that waits with a question, as (run, key); None where none or several do.
+class Answered(NamedTuple):
+    """A step that was answered under an idempotency key, and the digest of the request that did it."""
+
+    run_id: UUID
+    step: str
+    digest: str | None
+
+
+def question_in(tenant_id: UUID, session_id: str, chain: str) -> tuple[UUID, str] | None:
+    """The one step of a session's active run of this chain that waits with a question, as (run, key).
+
+    None where none or several do.
 
     Called before a run of a session is accepted; the index of active sessions finds the run.
     """
@@ -43,6 +54,7 @@ def question_in(tenant_id: UUID, session_id: str) -> tuple[UUID, str] | None:
         select(Step.run_id, Step.key, as_text(Step.pause).label("pause"))
         .join(Run, Run.id == Step.run_id)
         .where(Run.session_id == session_id, Run.status.in_(("running", "paused")), Step.status == "waiting")
+        .where(Run.chain == chain)
         .limit(2)
     )
     with session(tenant_id) as db:
@@ -51,7 +63,7 @@ def question_in(tenant_id: UUID, session_id: str) -> tuple[UUID, str] | None:
     return (asking[0].run_id, asking[0].key) if len(asking) == 1 == len(rows) else None
 
 
-def answered_with(tenant_id: UUID, session_id: str, key: str) -> tuple[UUID, str] | None:
+def answered_with(tenant_id: UUID, session_id: str, key: str) -> Answered | None:
     """The step of a session's run that was answered under this idempotency key, among the newest answers.
 
     Called before a run of a session is accepted under a key: a client that repeats itself answers once.
@@ -66,4 +78,5 @@ def answered_with(tenant_id: UUID, session_id: str, key: str) -> tuple[UUID, str
     with session(tenant_id) as db:
         rows = db.execute(asked).all()
     given = [(row.run_id, row.key, parsed(row.answer)) for row in rows]
-    return next(((run, step) for run, step, one in given if isinstance(one, dict) and one.get("key") == key), None)
+    ours = ((run, step, one) for run, step, one in given if isinstance(one, dict) and one.get("key") == key)
+    return next((Answered(run, step, one.get("digest")) for run, step, one in ours), None)

@@ -256,6 +256,7 @@ def test_help_has_one_line_a_command() -> None:
     commands = [line.split()[0] for line in done.stdout.partition("Commands:")[2].splitlines() if line.strip()]
     assert commands == sorted(
         ["up", "ps", "psql", "redis-cli", "run", "runs", "dead-letters", "migrate", "doctor", "settings", "api-key"]
+        + ["models", "script", "seed", "import"]
     )
 
 

@@ -153,6 +153,17 @@ def test_a_built_in_product_is_the_last_resort(ctx: FakeContext, tenant: UUID) -
     assert unknown["certifications"] is None and unknown["selling_points"] == []
 
 
+def test_who_has_products_of_its_own_never_hears_the_price_of_an_example(ctx: FakeContext) -> None:
+    catalog.create(UUID(ctx.tenant_id), PRODUCTS, {"name": "云朵枕"})
+    found = fetch_product(state("介绍一下水润精华"), ctx)
+    assert (found["known"], found["price"], found["fields"]) == (False, None, {})
+
+
+def test_who_has_creators_of_its_own_is_not_given_an_example(ctx: FakeContext) -> None:
+    catalog.create(UUID(ctx.tenant_id), CREATORS, ALAN)
+    assert fetch_profile(state("写一段", influencer_name="小雅"), ctx)["known"] is False
+
+
 @pytest.mark.parametrize(
     ("given", "language", "category", "label"),
     [

@@ -101,3 +101,30 @@ def test_an_approval_is_not_given_by_talking(client: Client, make_run: MakeRun, 
     waiting(make_run, tenant, "s-1", kind="approval")
     answer = client.post("/api/v1/runs", {"chain": "script", "input": {"query": "好"}, "session_id": "s-1"})
     assert answer.status_code == 409 and answer.json["code"] == "session_busy"
+
+
+@pytest.mark.parametrize(
+    ("chain", "given"),
+    [
+        ("script", {"query": "水润精华", "tone": "专业"}),
+        ("script.batch", {"products": ["水润精华"]}),
+        ("script.modify", {"query": "短一点"}),
+    ],
+)
+def test_what_asks_for_more_than_words_is_no_answer(
+    client: Client, make_run: MakeRun, tenant: UUID, chain: str, given: dict[str, object]
+) -> None:
+    # Given a session whose run waits, When a request comes that has fields of its own, or is for another skill
+    run_id = waiting(make_run, tenant, "s-1")
+    answer = client.post("/api/v1/runs", {"chain": chain, "input": given, "session_id": "s-1"})
+    # Then it is told that the session is busy, and nothing of it is lost in an answer
+    assert (answer.status_code, answer.json["code"]) == (409, "session_busy")
+    assert given_answer(tenant, run_id) is None
+
+
+def test_a_key_that_was_used_for_another_message_is_refused(client: Client, make_run: MakeRun, tenant: UUID) -> None:
+    waiting(make_run, tenant, "s-1")
+    body = {"chain": "script", "input": {"query": "水润精华"}, "session_id": "s-1"}
+    assert client.post("/api/v1/runs", body, Idempotency_Key="k-1").status_code == 202
+    other = {**body, "input": {"query": "云朵枕"}}
+    assert client.post("/api/v1/runs", other, Idempotency_Key="k-1").status_code == 422

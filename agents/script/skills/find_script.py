@@ -93,7 +93,7 @@ def known_of(base: Base, ctx: Context) -> dict[str, Any]:
     text, language = base.text, base.language
     said = read(text, language).said
     found = {name: said[name] for name in OF_TEXT if said.get(name)}
-    row = best_named(candidates(ctx, PRODUCTS, text, ""), text, "", language) or built_in("", text, language)
+    row = best_named(candidates(ctx, PRODUCTS, text, ""), text, "", language) or built_in(ctx, "", text, language)
     product = row["name"] if row else {"name": None, "extra": {"script": text}}
     category = row["category"] if row else most_named(text, language)
     return {**found, "product": product, **({"category": category} if category else {})}
