@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 MOST_PRODUCTS = 200
 MOST_CHARACTERS = 20_000
 CHINESE_FROM = "\u3400"  # any letter from here on: the words that stand in for a missing wish are then Chinese
+
+LISTS = frozenset(  # a product's facts that come in numbers; all others are one word or number
+    {"aliases", "selling_points", "ingredients", "certifications", "compliance_tags", "banned", "brand_bans"}
+)
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Wording = Annotated[list[Words], Field(max_length=20)]
@@ -39,6 +43,25 @@ class ScriptInput(BaseModel):
     occasion: Words | None = Field(None, description="such as 618, 双11 or Black Friday")
     must_say: Wording | None = Field(None, description="what has to be said, word by word")
     must_not_say: Wording | None = Field(None, description="what must not be said")
+
+    @field_validator("product")
+    @classmethod
+    def _product(cls, product: Any) -> Any:
+        return sayable(product)
+
+
+def sayable(product: Any) -> Any:
+    """A product as it is; ValueError where one of its facts has a form that no sentence can say."""
+    if isinstance(product, dict):
+        for name, value in product.items():
+            several = isinstance(value, list) and all(isinstance(one, str | int | float) for one in value)
+            if name in LISTS and not (several or isinstance(value, str | None)):
+                raise ValueError(f"{name}: give a list of words")
+            if name not in LISTS and name != "extra" and isinstance(value, list | dict):
+                raise ValueError(f"{name}: give one word or number")
+            if name == "extra" and not isinstance(value, dict | None):
+                raise ValueError("extra: give an object of facts by name")
+    return product
 
 
 class OfScript(ScriptInput):
@@ -107,6 +130,11 @@ class BatchInput(ScriptInput):
         max_length=MOST_PRODUCTS,
         description="ids of this tenant's products, names, or objects with facts",
     )
+
+    @field_validator("products")
+    @classmethod
+    def _products(cls, products: list[Any]) -> list[Any]:
+        return [sayable(product) for product in products]
 
     @model_validator(mode="before")
     @classmethod

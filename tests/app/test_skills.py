@@ -33,6 +33,8 @@ def test_every_skill_tells_what_it_does_and_takes_its_own_example(client: Client
         ("script.modify", {"query": "短一点", "run_id": "x"}, "input.run_id"),
         ("script", {"query": "x", "creator_id": "y"}, "input.creator_id"),
         ("script", {"query": "x", "must_say": "包邮"}, "input.must_say"),
+        ("script", {"query": "x", "product": {"name": "云朵枕", "aliases": 5}}, "input.product"),
+        ("script.batch", {"products": [{"name": "云朵枕", "price": {"now": 5}}]}, "input.products"),
         ("script.adapt", {"platform": "抖音", "script": "x", "plattform": "y"}, "input.plattform"),
     ],
 )
