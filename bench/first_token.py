@@ -26,6 +26,7 @@ from tests.agents.fault_proxy import FaultProxy
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 60.0
+WARM_UP = 3  # the first ones import
 ANSWER = "【开场】家人们晚上好，欢迎来到直播间！\n\n【互动】想看什么打在公屏上！\n\n【促单】喜欢的点下方链接！"
 
 
@@ -40,13 +41,19 @@ def main() -> int:
         reached.append(time.monotonic())
 
     with FaultProxy(answer=ANSWER, plan=plan, drip_seconds=0.02) as model, installation(model.url) as (address, key):
-        seen = [first_token(address, key, number) for number in range(asked.requests + 3)]
-        late = [(at - begun) * 1000 for at, begun in zip(seen, reached, strict=True)][3:]  # the first ones import
-    print(
+        late = [late_ms(address, key, number, reached) for number in range(asked.requests + WARM_UP)][WARM_UP:]
     worst = quantiles(late, n=20)[-1]
     print(f"{len(late)} requests: p50 {median(late):.1f} ms, p95 {worst:.1f} ms, most {max(late):.1f} ms")
-    )
     return 0
+
+
+def late_ms(address: str, key: str, number: int, reached: list[float]) -> float:
+    """From the moment at which the request for the script had reached the model to the viewer's first token.
+
+    The writer's request is the last one before that token: reading the wish asks a model as well.
+    """
+    at = first_token(address, key, number)
+    return (at - max(moment for moment in reached if moment <= at)) * 1000
 
 
 def first_token(address: str, key: str, number: int) -> float:

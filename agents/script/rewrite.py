@@ -31,7 +31,8 @@ def rewrite(state: Mapping[str, Any], ctx: Context) -> dict[str, Any]:
     # Of a script that the user has already, only the sentences with findings change: nobody asked for the others.
     anew = brief.intent != "modify"
     again = again_by_model(brief, ctx, draft, findings) if anew and this_round == 1 else None
-    if anew and again is None and draft["writer"] == "model" and ctx.models.may_fall_back and gives_up(this_round, findings):
+    rules_may = anew and draft["writer"] == "model" and ctx.models.may_fall_back
+    if again is None and rules_may and gives_up(this_round, findings):
         rules = ", ".join(sorted({finding["rule"] for finding in findings}))
         taken_over = by_rules(brief, ctx, f"the model's text failed the quality check ({rules}): rule-level writer")
         ctx.emit("script_rewritten", round=this_round, changes=0, writer="rules")
