@@ -14,6 +14,7 @@ from agents.script.writing.parts import spoken_a_minute
 SOURCES = ("load_context", "recognize_intent", "clarify", "fetch_profile", "fetch_product")
 INGREDIENTS_SAID = 3  # nobody listens to more of them
 AS_THEY_ARE = ("currency", "offer", "stock_note", "specification", "brand", "origin")
+WRITES_ANEW = ("generate", "continue", "batch")
 OF_REQUEST = ("occasion", "platform", "audience")
 
 
@@ -23,7 +24,7 @@ class Brief:
 
     facts: names and values that sentences may use, None where nobody gave one; target_length: in spoken units (see
     `words.spoken_length`) or None; turns: the session's last ones, oldest first; own_tone: the creator's; row: what
-    `fetch_product` found, which says in `fields` where each fact is from.
+    `fetch_product` found, which says in `fields` where each fact is from; summary: the session's turns before `turns`.
     """
 
     query: str
@@ -46,6 +47,7 @@ class Brief:
     must_say: tuple[str, ...] = ()
     must_not_say: tuple[str, ...] = ()
     row: Mapping[str, Any] = field(default_factory=dict)
+    summary: str = ""
 
 
 def brief_from(state: Mapping[str, Any]) -> Brief:
@@ -74,9 +76,21 @@ def brief_from(state: Mapping[str, Any]) -> Brief:
         brand_bans=(*words_of(profile.get("brand_bans")), *words_of(product.get("brand_bans"))),
         policy_tags=words_of(profile.get("policy_tags")),
         must_say=words_of(slots.get("must_say")),
-        must_not_say=words_of(slots.get("must_not_say")),
+        must_not_say=must_not_say(intent, context),
         row=product,
+        summary=str(context.get("summary") or ""),
     )
+
+
+def must_not_say(intent: Mapping[str, Any], context: Mapping[str, Any]) -> tuple[str, ...]:
+    """The request's own bans, and for a new script those of the session's older turns.
+
+    A change touches nothing that nobody asked for, and a word that is wanted now is forbidden no more.
+    """
+    own, wanted = words_of(intent["slots"].get("must_not_say")), words_of(intent["slots"].get("must_say"))
+    older = words_of(context.get("bans")) if intent["intent"] in WRITES_ANEW else ()
+    kept = (ban for ban in older if not any(ban.casefold() in text.casefold() for text in wanted))
+    return tuple(dict.fromkeys((*own, *kept)))
 
 
 def scene_for(product: Mapping[str, Any], language: Language, templates: Mapping[str, Any]) -> str:

@@ -52,7 +52,7 @@ def whole_script(brief: Brief, model: Any, ctx: Context, request: str) -> list[P
     said = [{"role": str(turn["role"]), "content": str(turn["content"])} for turn in brief.turns]
     system = {"role": "system", "content": prompts.system_prompt(brief.language)}
     text = ctx.models.show(
-        [system, *said, {"role": "user", "content": request}],
+        [system, *prompts.background(brief), *said, {"role": "user", "content": request}],
         model=model,
         language=brief.language,
         prompt_version=prompts.version_of(brief),

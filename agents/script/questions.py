@@ -7,6 +7,7 @@ not exist, a batch of no products and "this one" without a product cannot. Pure:
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
@@ -34,6 +35,9 @@ NEVER_MIND = re.compile(
 )
 NEW_REQUEST = 0.9  # how sure the rules are of 写一段口红的开场, said instead of an answer
 LIST_MARKS = re.compile(r"\s*(?:[、，,;；\n]|和(?!风)|以及|\band\b)\s*")
+CHOICE_NUMBER = re.compile(r"[0-9]{1,2}")
+MOST_CHARACTERS = 4000  # of an answer: rules read it in the worst case in quadratic time
+MOST_BITS = 64  # of an answer that is a number: longer ones cannot even be written out
 ANSWER_FIELDS = ("choice", "id", "text", "answer", "query", "value")
 
 
@@ -173,10 +177,12 @@ def answered(known: Known, question: Question, answer: Any) -> Answered:
 
 
 def words_of(answer: Any) -> str:
-    """The words of an answer, whichever form a client gave it."""
+    """The words of an answer, whichever form a client gave it, up to a length."""
     if isinstance(answer, Mapping):
         answer = next((answer[name] for name in ANSWER_FIELDS if answer.get(name)), "")
-    return str(answer).strip() if isinstance(answer, str | int) else ""
+    if isinstance(answer, int) and answer.bit_length() > MOST_BITS:
+        return ""
+    return str(answer).strip()[:MOST_CHARACTERS] if isinstance(answer, str | int) else ""
 
 
 def readable(question: Question, answer: Any) -> str:
@@ -188,12 +194,15 @@ def readable(question: Question, answer: Any) -> str:
 
 def chosen(question: Question, words: str) -> str | None:
     """The id of the choice that is named, or None for the creator's own words."""
-    plain = words.casefold()
-    if plain.isdigit() and 1 <= int(plain) <= len(question.choices):
-        return question.choices[int(plain) - 1]["id"]
-    return next(
-        (one["id"] for one in question.choices if plain in (one["id"].casefold(), one["text"].casefold())), None
-    )
+    said = plain(words)
+    if CHOICE_NUMBER.fullmatch(said) and 1 <= int(said) <= len(question.choices):
+        return question.choices[int(said) - 1]["id"]
+    return next((one["id"] for one in question.choices if said in (plain(one["id"]), plain(one["text"]))), None)
+
+
+def plain(text: str) -> str:
+    """A text as answers are compared: ① and a full-width １ are 1, and case does not count."""
+    return unicodedata.normalize("NFKC", text).casefold().strip()
 
 
 def new_or_pasted(known: Known, choice: str | None, words: str) -> Answered:

@@ -12,6 +12,7 @@ import pytest
 from agents.script import clarify as clarify_module
 from agents.script.clarify import clarify, understood
 from agents.script.intent.reference import Script
+from agents.script.questions import MOST_CHARACTERS
 from agents.script.recognize_intent import recognize_intent
 from agents.script.words import language_of
 from node import Pause
@@ -131,6 +132,26 @@ def test_an_answer_is_a_choice_a_number_or_words(given: Any) -> None:
     assert out["reference"]["change"] == {"length": "shorter"}
     assert out["slots"]["product"] == "面霜"
     assert understood({"clarify": out, "recognize_intent": {}}) is out
+
+
+@pytest.mark.parametrize("given", ["②", "２", " 2 ", "2", 2, {"choice": 2}, "SCRIPT-1", "ｓｃｒｉｐｔ-1"])
+def test_a_number_is_a_number_however_it_is_written(given: Any) -> None:
+    assert answer(given, "之前那个再短一点", CREAM, PAN)["reference"]["run_id"] == "r1"
+
+
+@pytest.mark.parametrize(
+    "given", ["⑨", "²²²", "٣", "①①①", "½", "9" * 5000, 10**5000, -(10**5000), "第" + "9" * 400 + "个"], ids=range(9)
+)
+@pytest.mark.parametrize("query", ["之前那个再短一点", "改一下", "批量写话术", "介绍一下这款产品", "短一点"])
+def test_a_number_of_no_choice_fails_no_run(given: Any, query: str) -> None:
+    scripts = () if query == "短一点" else (CREAM, PAN)
+    assert answer(given, query, *scripts)["goes_on"] in (True, False)
+
+
+def test_an_answer_is_cut_at_a_length() -> None:
+    # Given an answer of some megabytes, then only its beginning is read and kept
+    out = answer({"text": "口红" * 2_000_000}, "介绍一下这款产品")
+    assert out["goes_on"] and out["answer"] == "口红" * (MOST_CHARACTERS // 2)
 
 
 def test_a_pasted_script_is_what_gets_changed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -146,9 +147,28 @@ def test_words_to_say_are_not_read_as_anything_else() -> None:
     assert seen["slots"]["must_not_say"] == ["抢口红再来一段"]
 
 
-@pytest.mark.parametrize("query", ["", "？？", "👍", "a" * 4000, "的" * 4000, "写" * 2000, "第" * 500 + "一"])
-def test_any_text_is_read_quickly(query: str) -> None:
+DIGITS = ("9" * 400, "①", "²", "٣", "一" * 5000, "1" * 5000, "0")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "", "？？", "👍", "a" * 4000, "的" * 4000, "写" * 2000, "第" * 500 + "一", *DIGITS,
+        *(text.format(digits) for digits in DIGITS for text in ("第{}个短一点", "倒数第{}段删掉", "写{}秒的开场")),
+    ],
+)  # fmt: skip
+def test_any_text_is_read(query: str) -> None:
     assert understand(query, language_of(query), {}, SCRIPTS)["class"]
+
+
+@pytest.mark.parametrize("words", ["口红", "婴儿口红和", "太活泼", "「口红」", "lipstick ", "too lively "])
+def test_a_long_text_is_read_quickly(words: str) -> None:
+    # Given a text that is nothing but marks of one kind, three times as long as an answer may be
+    text = (words * 12_000)[:12_000]
+    # When it is read, then no mark copies the whole text or reads it again: of 口红 that took five seconds
+    began = time.process_time()
+    understand(text, language_of(text), {}, [])
+    assert time.process_time() - began < 2.0
 
 
 # -- a model -----------------------------------------------------------------------------------------------------------

@@ -8,13 +8,16 @@ from uuid import uuid4
 
 import pytest
 
+from agents.script.brief import brief_from
 from agents.script.data import load
+from agents.script.recognize_intent import understand
 from agents.script.rules import check_words
 from agents.script.skills.answer import brief_of
-from agents.script.skills.batch import RETRIES, batch_item
+from agents.script.skills.batch import RETRIES, batch_item, state_for
 from node import Final, Retry
 from tests.agents.fakes import FakeContext, FakeModels
 from tests.agents.skill_driver import Driven
+from tests.agents.test_clarify import Ledgered
 
 SERUM = "\n".join(
     [
@@ -186,11 +189,83 @@ def test_an_item_is_tried_again_before_it_is_given_up(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("agents.script.skills.batch.written_for", busy)
     state = {"batch_items": {"items": ["x"]}}
-    for attempt in range(1, RETRIES + 1):
+    ledger: dict[str, str] = {}
+    # Given a step that two workers died with before it failed for the first time
+    for attempt in range(3, RETRIES + 3):
         with pytest.raises(Retry):
-            batch_item(state, FakeContext(index=0, attempt=attempt))
-    last = batch_item(state, FakeContext(index=0, attempt=RETRIES + 1))
+            batch_item(state, Ledgered(index=0, attempt=attempt, ledger=ledger))
+    # Then it has all its retries, and after them it is given up
+    last = batch_item(state, Ledgered(index=0, attempt=RETRIES + 3, ledger=ledger))
     assert last["error"] == {"code": "node_failed", "message": "busy"}
+    # And a resume gives it all of them again
+    with pytest.raises(Retry):
+        batch_item(state, Ledgered(index=0, attempt=RETRIES + 4, resumes=1, ledger=ledger))
+
+
+class Late(FakeContext):
+    """A step that stands short before its deadline."""
+
+    def seconds_left(self) -> float:
+        return 15.0
+
+
+def test_an_item_short_before_its_deadline_is_given_up_and_not_lost() -> None:
+    # Given items that have 15 seconds left, then each is an error that names the product, and nothing was written
+    run = Driven("script.batch", {"query": "每个商品写一段讲解", "products": ["水润精华", "云朵枕"]}, Late())
+    assert [(one["product"], one["error"]["code"]) for one in run.output["items"]] == [
+        ("水润精华", "out_of_time"),
+        ("云朵枕", "out_of_time"),
+    ]
+
+
+def categories(query: str, *items: Any, **wishes: Any) -> list[tuple[str, str]]:
+    """The category and its label that each product of a batch is written in."""
+    state = {
+        "input": {},
+        "load_context": {"query": query, "wishes": wishes},
+        "recognize_intent": understand(query, "zh", wishes),
+        "fetch_profile": {},
+        "batch_items": {"items": list(items)},
+    }
+    slots = [state_for(one, state)["recognize_intent"]["slots"] for one in items]
+    return [(one["category"], one["category_label"]) for one in slots]
+
+
+def test_each_product_of_a_batch_has_its_own_category() -> None:
+    # Given a request that names a product of beauty first
+    assert categories("给水润精华和云朵枕各写一段", "水润精华", "云朵枕") == [("beauty", "美妆"), ("home", "家居")]
+    # Then one that nobody knows is not of beauty either
+    assert categories("给水润精华和拓印板各写一段", "水润精华", "拓印板")[1] == ("general", "拓印板")
+    assert categories("给水润精华和拓印板各写一段", "水润精华", {"name": "拓印板"})[1][0] == "general"
+    # But what the request says of all of them, or the session wished, counts where the name says nothing
+    assert categories("给美妆新品水润精华和拓印板各写一段", "水润精华", "拓印板")[1] == ("beauty", "美妆")
+    assert categories("给水润精华和拓印板各写一段", "水润精华", "拓印板", category="数码")[1][0] == "digital"
+
+
+# -- what a session said long ago ------------------------------------------------------------------------------------
+
+
+def bans_in(query: str, *bans: str, **slots: Any) -> tuple[str, ...]:
+    """What the brief of a request forbids, where the session's older turns forbade these words."""
+    run = Driven("script", {"query": query, **slots})
+    outputs = {name: run.outputs[name] for name in ("recognize_intent", "clarify", "fetch_profile", "fetch_product")}
+    return brief_from({"load_context": {**run.outputs["load_context"], "bans": list(bans)}, **outputs}).must_not_say
+
+
+def test_what_older_turns_forbade_is_forbidden_in_a_new_script() -> None:
+    assert bans_in("写一段面霜的讲解，别说便宜", "美白", "便宜") == ("便宜", "美白")
+    # But not what is to be said now, and a change of an older script touches nothing else
+    assert bans_in("写一段面霜的讲解", "美白", must_say=["美白成分看得见"]) == ()
+    run = changed("script.modify", {"query": "一定要提到包邮"})
+    state = {**run.outputs, "load_context": {**run.outputs["load_context"], "bans": ["美白"]}}
+    assert brief_from(state).must_not_say == ()
+
+
+def test_a_script_that_says_what_older_turns_forbade_has_a_finding() -> None:
+    run = Driven("script", {"query": "写一段面霜的讲解"})
+    state = {**run.outputs, "load_context": {**run.outputs["load_context"], "bans": ["熬夜脸"]}}
+    for script, found in (("大家好，熬夜脸来看看。", ["熬夜脸"]), ("大家好，来看看。", [])):
+        assert [one["text"] for one in check_words(script, brief_from(state)) if one["text"] == "熬夜脸"] == found
 
 
 # -- just talking ----------------------------------------------------------------------------------------------------

@@ -9,9 +9,10 @@ from functools import cache
 
 from agents.script.data import load
 from agents.script.intent.cues import pattern
-from agents.script.intent.marks import GOODS, HIDDEN, KIND, NO_CATEGORY, Mark, hidden
+from agents.script.intent.marks import GOODS, HIDDEN, KIND, NO_CATEGORY, Mark, blotted, hidden
 from agents.script.words import Language
 
+WINDOW = 400  # characters before the goods in which its name is looked for: far more than MOST_BEFORE can take
 MOST_BEFORE = 6  # characters in Chinese, words in English: a longer run is a clause and no name
 HAN = r"\u4e00-\u9fff"
 FILLERS_ZH = pattern(load("cues")["names"]["fillers"])
@@ -78,6 +79,7 @@ def category_of(mark: Mark, marked: Sequence[Mark], start: int) -> str:
 def before(text: str, mark: Mark, others: Sequence[Mark], language: Language) -> int:
     """Where a name begins: the words before the goods that are neither fillers nor another slot's."""
     floor = max((other.end for other in others if other.end <= mark.start), default=0)
+    floor = max(floor, mark.start - WINDOW)
     return before_zh(text, floor, mark.start) if language == "zh" else before_en(text, floor, mark.start)
 
 
@@ -126,13 +128,6 @@ def headed(text: str, marked: Sequence[Mark], found: Sequence[Named]) -> Iterato
         head = next((head for head in sorted(heads(), key=len, reverse=True) if run.group().endswith(head)), None)
         if head and len(head) < len(run.group()) <= MOST_BEFORE + len(head):
             yield Named(run.group(), heads()[head], run.start(), run.end())
-
-
-def blotted(text: str, spans: Sequence[tuple[int, int]]) -> str:
-    """The text with these spans as blanks."""
-    for start, end in spans:
-        text = text[:start] + " " * (end - start) + text[end:]
-    return text
 
 
 def by_place(text: str, marked: Sequence[Mark], language: Language) -> Named | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -41,9 +41,15 @@ def normal(text: str) -> str:
 
 def hidden(text: str, spans: list[tuple[int, int]]) -> str:
     """The text with these spans blotted out, so that no rule reads them; every character keeps its place."""
+    return blotted(text, spans, HIDDEN)
+
+
+def blotted(text: str, spans: Sequence[tuple[int, int]], blot: str = " ") -> str:
+    """The text with each character of these spans replaced; one pass, because a long text has many of them."""
+    characters = list(text)
     for start, end in spans:
-        text = text[:start] + HIDDEN * (end - start) + text[end:]
-    return text
+        characters[start:end] = blot * (end - start)
+    return "".join(characters)
 
 
 def marks(text: str, language: Language) -> list[Mark]:

@@ -21,7 +21,7 @@ from agents.script.intent.lengths import number
 from agents.script.intent.marks import marks, normal
 from agents.script.words import Language
 
-NUMBER = r"[一二两三四五六七八九十]+|\d+"
+NUMBER = r"[一二两三四五六七八九十]{1,7}|\d{1,3}"
 WHOLE = r"[个条版篇份款稿套]"
 PIECE = r"[段句点行]|部分|小节"
 NTH = re.compile(rf"(?P<back>倒数)?第(?P<n>{NUMBER})(?:(?P<whole>{WHOLE})|(?P<piece>{PIECE}))")

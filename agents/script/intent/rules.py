@@ -20,6 +20,7 @@ ENOUGH_ZH = re.compile(r"(?:别|不要|不用|不想)(?:那么|这么|太|再)?$
 ENOUGH_EN = re.compile(
     r"(?:\bless|\btoo|\bnot (?:so|as|too|that)|\bdon't be(?: so| too)?|\bwithout being(?: too)?) $", re.IGNORECASE
 )
+LONGEST_ENOUGH = 40  # characters before a tone that may say that there is too much of it
 REPLACED_BY = re.compile(r"[换改][成为]|\b(?:replace|change|swap)\b.*\b(?:with|by|to|for)\b", re.IGNORECASE)
 VAGUE_SCENES = ("单品", "product")  # 介绍 and pitch are verbs as often as scenes
 
@@ -86,8 +87,11 @@ def labels(text: str, marked: Sequence[Mark], language: Language) -> dict[str, A
 def tone(text: str, named: Sequence[Mark], language: Language) -> str | None:
     """The tone that is wanted: the first named, or the opposite of one that there is too much of."""
     enough = ENOUGH_ZH if language == "zh" else ENOUGH_EN
-    unwanted = [mark for mark in named if enough.search(text[: mark.start])]
-    wanted = [mark for mark in named if mark not in unwanted]
+    unwanted: list[Mark] = []
+    wanted: list[Mark] = []
+    for mark in named:
+        too_much = enough.search(text[max(0, mark.start - LONGEST_ENOUGH) : mark.start])
+        (unwanted if too_much else wanted).append(mark)
     if wanted:
         return wanted[0].label
     return str(load("lexicon")["opposite_tones"][language][unwanted[0].label]) if unwanted else None

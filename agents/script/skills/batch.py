@@ -15,6 +15,8 @@ from uuid import UUID
 from agents.script.check_quality import check_quality
 from agents.script.data import load
 from agents.script.fetch_product import fetch_product
+from agents.script.intent.rules import read
+from agents.script.intent.understanding import category_in, category_label
 from agents.script.questions import ALL_THERE_IS
 from agents.script.rewrite import rewrite
 from agents.script.words import language_of
@@ -28,6 +30,7 @@ REMEMBERED = 20  # scripts that the session keeps of a batch, so that 「第二�
 ROUNDS = 2
 RETRIES = 3
 MAX_ERROR_CHARACTERS = 500
+LEAST_SECONDS = 20.0  # with less than this left nothing is written: past its deadline a step is lost, and not failed
 ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -74,13 +77,25 @@ def batch_item(state: Mapping[str, Any], ctx: Context) -> dict[str, Any]:
     except (Stopped, Pause):
         raise
     except Exception as failure:
-        if unavailable(failure) or not (isinstance(failure, Final) or ctx.attempt > RETRIES):
+        if unavailable(failure) or not (isinstance(failure, Final) or spent(ctx)):
             raise  # storage that is away is nobody's failure, and what may pass is tried again
         code = failure.code if isinstance(failure, Final) else "node_failed"
         done = {"error": {"code": code, "message": (str(failure) or type(failure).__name__)[:MAX_ERROR_CHARACTERS]}}
     told = {"index": index, "product": done.pop("product", None) or name_of(wanted)}
     ctx.emit("item_done", **told, **({"error": done["error"]} if "error" in done else {"script": done["script"]}))
     return {**told, **done}
+
+
+def spent(ctx: Context) -> bool:
+    """Count a failure of this item; whether it has had all its retries.
+
+    Kept in the ledger, because the number of an attempt counts workers that died as well, and goes on after a resume.
+    """
+    for no in range(RETRIES):
+        noted = ctx.effect(f"failure/{ctx.resumes}/{no}", "idempotent", {}, lambda key: {"attempt": ctx.attempt})
+        if noted["attempt"] == ctx.attempt:
+            return False
+    return True
 
 
 def written_for(wanted: Any, state: Mapping[str, Any], ctx: Context) -> dict[str, Any]:
@@ -91,10 +106,12 @@ def written_for(wanted: Any, state: Mapping[str, Any], ctx: Context) -> dict[str
     query = str(state["load_context"]["query"])
     only = {"zh": f"（这一段只写：{about}）", "en": f" (this one is about {about} only)"}[language_of(query)]
     now["load_context"] = {**now["load_context"], "query": query + only}
+    if ctx.seconds_left() < LEAST_SECONDS:
+        raise Final(f"less than {LEAST_SECONDS:.0f} s were left to write it in", code="out_of_time")
     now["write"] = run(write, now, ctx)
     now["check_quality"] = run(check_quality, now, ctx)
     for _ in range(ROUNDS):
-        if now["check_quality"]["passed"]:
+        if now["check_quality"]["passed"] or ctx.seconds_left() < LEAST_SECONDS:
             break
         ctx.check()
         now["rewrite"] = run(rewrite, now, ctx)
@@ -120,16 +137,13 @@ def state_for(wanted: Any, state: Mapping[str, Any]) -> dict[str, Any]:
     asked = state.get("clarify") or state["recognize_intent"]
     named = isinstance(wanted, str) and bool(ID.fullmatch(wanted.strip()))
     product = None if named else wanted
-    said = {**asked["said"], "product": product}
-    understood = {
-        **asked,
-        "intent": "generate",
-        "said": said,
-        "slots": {**asked["slots"], "product": product, "products": []},
-    }
+    context = dict(state["load_context"])
+    own = {"product": product, **(category_for(wanted, state, asked) if product is not None else {})}
+    said = {**{name: value for name, value in asked["said"].items() if name != "category"}, "product": product}
+    slots = {**asked["slots"], **own, "products": []}
+    understood = {**asked, "intent": "generate", "said": said, "slots": slots}
     others = ("products", "product", "product_id")
     request = {name: value for name, value in state["input"].items() if name not in others}
-    context = dict(state["load_context"])
     context["wishes"] = {name: value for name, value in context["wishes"].items() if name not in others}
     # What is fetched is the product of this item: the words of the request may name all of them.
     context["query"] = name_of(wanted) if product is not None else ""
@@ -138,6 +152,26 @@ def state_for(wanted: Any, state: Mapping[str, Any]) -> dict[str, Any]:
         "load_context": context,
         "recognize_intent": understood,
         "fetch_profile": state["fetch_profile"],
+    }
+
+
+def category_for(wanted: Any, state: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """{"category", "category_label"} of one product: what its name says, what the request says of all, or the session.
+
+    The category of the understanding may be that of the first product that is named.
+    """
+    name, wished = name_of(wanted), state["load_context"]["wishes"].get("category")
+    of_all = str(state["load_context"]["query"])
+    for other in map(name_of, state["batch_items"]["items"]):
+        of_all = of_all.replace(other, " ") if other else of_all
+    code = (
+        read(name, language_of(name)).said.get("category")
+        or category_in(of_all, language_of(of_all))
+        or category_in(str(wished or ""), None)
+    )
+    return {
+        "category": code or "general",
+        "category_label": category_label(code, wished or name, asked["language"]),
     }
 
 

@@ -27,12 +27,26 @@ ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 VERSION = re.compile(r"\{#\s*version:\s*([\w.-]+?)[.\s]")
+BACKGROUND: dict[Language, str] = {
+    "zh": "这场对话前面聊过的，写的时候参考，不用回复：",
+    "en": "What this talk was about before, as background that needs no answer:",
+}
 SINGLE_FACTS = ("brand", "offer", "stock_note", "specification", "origin")
 
 
 def system_prompt(language: Language) -> str:
     """What is told before everything else: the same for all requests in a language."""
     return rendered(f"{language}/system.j2", {})
+
+
+def background(brief: Brief) -> list[dict[str, str]]:
+    """What the session said before its last turns, as a message of its own; none where it is not that long.
+
+    The user's and not the system's: it holds the users' own words, and some models take one system message only.
+    """
+    if not brief.summary:
+        return []
+    return [{"role": "user", "content": f"{BACKGROUND[brief.language]}\n{brief.summary}"}]
 
 
 def request_prompt(brief: Brief) -> str:
