@@ -19,7 +19,8 @@ from agents.script.quality.wording import wrong_words
 from agents.script.words import Language
 
 FOLDER = Path(__file__).parent / "quality"
-SETS = ("tune", "held_out")
+TUNED = "tune"
+SETS = (TUNED, "held_out")
 NAMES = ("creator", "catch_phrase", "product", "price", "currency", "offer", "specification", "occasion", "platform",
          "audience", "category")  # fmt: skip
 
@@ -33,6 +34,8 @@ class Line:
     text: str
     expected: tuple[tuple[str, int, int], ...]
     row: Mapping[str, Any] | None = None
+    query: str = ""
+    occasion: str | None = None
 
 
 @dataclass
@@ -68,8 +71,9 @@ def _line(row: Any) -> Line:
         language, category, text, labels = row["language"], row["category"], row["text"], row["findings"]
     else:
         language, category, text, *labels = row
-    known = row["row"] if isinstance(row, Mapping) else None
-    return Line(language, category, text, tuple(_expected(text, labels)), known)
+    more = {name: row.get(name) for name in ("row", "occasion")} if isinstance(row, Mapping) else {}
+    query = row.get("query", "") if isinstance(row, Mapping) else ""
+    return Line(language, category, text, tuple(_expected(text, labels)), query=query, **more)
 
 
 def _expected(text: str, labels: Sequence[str]) -> Iterator[tuple[str, int, int]]:
@@ -91,10 +95,12 @@ def _expected(text: str, labels: Sequence[str]) -> Iterator[tuple[str, int, int]
 def findings(line: Line) -> list[tuple[str, int, int]]:
     """What the rules find in a line; numbers only where there is a row to hold them against."""
     row = line.row or {}
-    facts = {**dict.fromkeys(NAMES), "product": row.get("name"), "price": row.get("price")}
+    facts = {**dict.fromkeys(NAMES), "product": row.get("name"), "price": row.get("price"),
+             "occasion": line.occasion}  # fmt: skip
     brief = Brief(
-        query="", language=cast(Language, line.language), intent="generate", scene="", tone="", category=line.category,
-        facts=facts, points=tuple(row.get("selling_points") or ()), banned=(), style=None, target_length=None, turns=(),
+        query=line.query, language=cast(Language, line.language), intent="generate", scene="", tone="",
+        category=line.category, facts=facts, points=tuple(row.get("selling_points") or ()), banned=(), style=None,
+        target_length=None, turns=(),
     )  # fmt: skip
     found = wrong_words(line.text, brief, known_from(brief, row))
     return [(f["family"], f["start"], f["end"]) for f in found if line.row is not None or f["family"] != "number"]
@@ -146,5 +152,5 @@ def run() -> list[dict[str, object]]:
 
 
 def wrong() -> list[str]:
-    """Every miss and false alarm, a line each."""
-    return [f"{name}: {line}" for name in SETS for line in judge(lines_of(name))["all"].lines]
+    """Every miss and false alarm of the set that the rules are made with; who sees those of the other tunes to it."""
+    return [f"{TUNED}: {line}" for line in judge(lines_of(TUNED))["all"].lines]

@@ -15,11 +15,13 @@ OTHER = {"zh": "写一段数码产品的直播话术，专业一点", "en": "Wri
 FIRST = {"zh": SEED_REQUEST, "en": ENGLISH_REQUEST}
 
 
-def prompt_for(query: str, turns: list[dict[str, str]], *, rewrite: bool = False) -> list[dict[str, Any]]:
+def prompt_for(
+    query: str, turns: list[dict[str, str]], *, rewrite: bool = False, **context: Any
+) -> list[dict[str, Any]]:
     """The messages that a model would get."""
     ctx = FakeContext(models=FakeModels(answers=[STORY], languages=("zh", "en")))
     state = run_to_draft(query, FakeContext())
-    state["load_context"]["turns"] = turns
+    state["load_context"] |= {"turns": turns, **context}
     brief = brief_from(state)
     if rewrite:
         rewrite_by_model(brief, FakeModel(), ctx, "a draft", [{"rule": "length", "text": "x", "message": "too long"}])
@@ -51,3 +53,19 @@ def test_a_rewrite_begins_as_the_first_request_did(language: str) -> None:
     turns = [{"role": "user", "content": "first"}, {"role": "assistant", "content": "an answer"}]
     asked, again = prompt_for(FIRST[language], turns), prompt_for(FIRST[language], turns, rewrite=True)
     assert again[:-1] == asked[:-1]
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_what_older_turns_said_stands_after_the_system_prompt_and_before_the_last_turns(language: str) -> None:
+    # Given a session whose older turns are folded, with a word that they forbade
+    turns = [{"role": "user", "content": "first"}, {"role": "assistant", "content": "an answer"}]
+    told = {"summary": "Emma sells soap. Not to be said: dewdrop", "bans": ["dewdrop"]}
+    one, other = (prompt_for(query[language], turns, **told) for query in (FIRST, OTHER))
+    # Then the model is told, before the turns, and two requests of the session still begin alike
+    assert one[:-1] == other[:-1]
+    assert one[0] == prompt_for(FIRST[language], [])[0]
+    assert one[1]["content"].endswith(told["summary"])
+    assert one[2:-1] == turns
+    # And the request forbids the word
+    assert "dewdrop" in one[-1]["content"]
+    assert prompt_for(FIRST[language], turns)[1:-1] == turns

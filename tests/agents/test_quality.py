@@ -22,6 +22,7 @@ from agents.script.quality.wording import wrong_words
 from agents.script.rewrite import mend, rewrite
 from agents.script.rule_writer import Part
 from agents.script.rules import check
+from evals import quality
 from evals.__main__ import main
 from evals.quality import SETS, judge, lines_of
 from tests.agents.fakes import FakeContext
@@ -271,6 +272,75 @@ def test_what_no_fact_supports_is_found(text: str, unsupported: list[str]) -> No
 )
 def test_chinese_numbers_are_read(said: str, value: int) -> None:
     assert chinese_value(said) == value
+
+
+@pytest.mark.parametrize(
+    ("query", "occasion", "text", "unsupported"),
+    [
+        ("写一段30秒的话术", None, "今天只要30元！", ["30"]),
+        ("写一段30秒的话术", None, "今天只要30！", ["30"]),
+        ("写一段30秒的话术", None, "给我30秒。", []),
+        ("618写一段", "618", "618元带走。", ["618"]),
+        ("618写一段", "618", "618到了。", []),
+        ("618写一段", "618", "只要618！", ["618"]),
+        ("卖9.9元", None, "9.9元拿走。", ["9.9"]),
+        ("打3折", None, "现在3折。", ["3"]),
+        ("写85条30秒的", None, "库存85件。", ["85"]),
+    ],
+)
+def test_a_number_of_the_request_is_no_price(
+    query: str, occasion: str | None, text: str, unsupported: list[str]
+) -> None:
+    # Given a product whose row has a price, and a request with another number
+    assert words_of(text, brief(query=query, row=ROW, facts={"occasion": occasion})) == unsupported
+
+
+def test_without_a_price_in_the_row_the_request_may_name_one_and_nothing_else_of_it() -> None:
+    row = {key: value for key, value in ROW.items() if key != "price"}
+    assert words_of("9.9元拿走。", brief(query="卖9.9元", row=row)) == []
+    assert words_of("9.9克一份。", brief(query="卖9.9元", row=row)) == ["9.9"]
+
+
+def test_an_offer_leaves_open_what_its_numbers_count_and_what_must_be_said_may_be() -> None:
+    assert words_of("满300元减50元。", brief(row={**ROW, "offer": "满300减50"})) == []
+    assert words_of("今天99元。", brief(row=ROW, must_say=("今天99元",))) == []
+    assert words_of("今天30元。", brief(row={**ROW, "specification": "30片"})) == ["30"]
+
+
+# -- Many words --------------------------------------------------------------------------------------------------------
+
+
+def test_innocent_words_hide_no_other() -> None:
+    # Given more innocent uses than hits are looked at, then a boast
+    text = "最近" * 1200 + "这是国家级产品，全网最低价。"
+    assert words_of(text) == ["国家级", "全网最低价"]
+
+
+def test_supported_claims_hide_no_other() -> None:
+    text = "含玻尿酸。" * 1200 + "能治疗失眠。"
+    assert words_of(text, brief(), ROW) == ["治疗失眠"]
+
+
+def test_a_text_with_too_many_words_is_told_where_the_check_stopped() -> None:
+    text = "最低，" * 1100
+    findings = found(text)
+    [told] = [one for one in findings if one["rule"] == "too-many-words"]
+    assert told["severity"] == "error"
+    before = text[: told["start"]].count("最低")
+    assert before > 100
+    assert sum(one["family"] == "absolute" for one in findings) == before
+
+
+# -- Evals -------------------------------------------------------------------------------------------------------------
+
+
+def test_no_line_of_the_held_out_set_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given sets whose every line is missed
+    monkeypatch.setattr(quality, "findings", lambda line: [])
+    # When the misses are shown, then those of the set that the rules are made with
+    shown = quality.wrong()
+    assert shown
+    assert all(line.startswith("tune: ") for line in shown)
 
 
 # -- Bans and platforms -----------------------------------------------------------------------------------------------

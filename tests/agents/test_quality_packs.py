@@ -11,9 +11,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from agents.script.data import FOLDER
+from agents.script.quality import matching
 from agents.script.quality import shelf as shelves
 from agents.script.quality.folding import fold
-from agents.script.quality.packs import InvalidPack, Pack, read_file
+from agents.script.quality.packs import InvalidPack, Pack, nests, read_file
 from agents.script.quality.shelf import LOOK_EVERY_SECONDS, Shelf
 
 PACK = """\
@@ -46,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
 
 def words_found(shelf: Shelf, text: str) -> list[str]:
     folded = fold(text)
-    hits = shelf.book().matcher("zh", "beauty", None).hits(folded)
+    hits = shelf.book().matcher("zh", "beauty", None).hits(folded).kept
     return [text[slice(*folded.original(hit.start, hit.end))] for hit in hits]
 
 
@@ -78,6 +79,11 @@ def test_a_changed_pack_holds_after_a_second(folder: Path) -> None:
         (PACK + "  - id: colour\n    family: house\n    zh: {reason: x}\n", "rule ids given twice: colour"),
         ("id: [", "house.yaml:"),
         (PACK.replace("id: house", "id: house\nid: home"), "given twice"),
+        (PACK.replace("玫瑰色: 红色", '" ": 红色'), "nothing of this word is heard"),
+        (PACK.replace("玫瑰色: 红色", '"\\u200b": 红色'), "nothing of this word is heard"),
+        (PACK.replace("      words", "      patterns: [{find: '(?:a{1,30}){1,30}b'}]\n      words"), "repeat within"),
+        (PACK.replace("      words", "      patterns: [{find: '((a?)b?){20}c'}]\n      words"), "repeat within"),
+        (PACK.replace("      words", "      patterns: [{find: 'a{1,9999999999999}'}]\n      words"), "no pattern"),
     ],
 )
 def test_a_bad_pack_changes_nothing_and_is_told_once_with_its_line(folder: Path, broken: str, told: str) -> None:
@@ -99,6 +105,79 @@ def test_a_bad_pack_changes_nothing_and_is_told_once_with_its_line(folder: Path,
     clock.now += LOOK_EVERY_SECONDS
     assert words_found(shelf, "天青色") == ["天青色"]
     assert shelf.rejected is None
+
+
+@pytest.mark.parametrize(
+    ("here", "instead", "told"),
+    [
+        ("  最: 蕞嶵檇晬", '  最: 蕞\n  ");(": x', None),
+        ("sounds:\n", 'sounds:\n  "(": 玫\n', "evasions.yaml:"),
+        ("sounds:\n", 'sounds:\n  x: 玫\nspellings: {"玫瑰": [" "]}\n', "evasions.yaml:"),
+    ],
+)
+def test_disguises_that_would_fail_later_are_told_when_they_are_read(
+    folder: Path, here: str, instead: str, told: str | None
+) -> None:
+    # Given disguises of which one can be no part of a pattern
+    path = folder / "evasions.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace(here, instead, 1), encoding="utf-8")
+    # When the folder is read, then that is told, and what does no harm is not
+    if told is None:
+        assert words_found(Shelf(folder), "玫瑰色") == ["玫瑰色"]
+        return
+    with pytest.raises(InvalidPack, match=told):
+        Shelf(folder).book()
+
+
+def test_a_look_alike_is_a_character_and_no_range(folder: Path) -> None:
+    path = folder / "evasions.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("  最: 蕞嶵檇晬", '  玫: "z-a]^"', 1), encoding="utf-8")
+    assert words_found(Shelf(folder), "z瑰色 ]瑰色 k瑰色") == ["z瑰色", "]瑰色"]
+
+
+def test_what_cannot_be_compiled_is_told_when_the_folder_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a pack whose words make no pattern, for whatever reason
+    monkeypatch.setattr(matching, "pattern_of", lambda word, disguises: "(")
+    # When the folder is read, then it is an invalid pack, and no error in the midst of a script
+    with pytest.raises(InvalidPack, match="pack house, zh: cannot be compiled"):
+        Shelf(folder).book()
+
+
+@pytest.mark.parametrize(
+    ("source", "nested"),
+    [
+        ("(?:a{1,30}){1,30}b", True),
+        ("((a{1,3})b){2}", True),
+        ("(?P<x>a?){5}", True),
+        ("(?:ab){1,30}c{1,3}", False),
+        (r"(a{1,3})?(b{2}){1,9}", False),
+        (r"\(a{1,3}\){1,2}", False),
+        ("[(a{1,3})]{1,3}", False),
+    ],
+)
+def test_a_repeat_within_a_repeat_is_seen(source: str, nested: bool) -> None:
+    assert nests(source) is nested
+
+
+class Cleared(dict[str, object]):
+    """A dict that another thread clears right after each write and each look."""
+
+    def __contains__(self, key: object) -> bool:
+        there = super().__contains__(key)
+        self.clear()
+        return there
+
+    def __setitem__(self, key: str, value: object) -> None:
+        super().__setitem__(key, value)
+        self.clear()
+
+
+def test_a_word_is_compiled_while_another_thread_clears_them(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packs = Shelf(folder).book()
+    monkeypatch.setattr(packs, "_words", Cleared())
+    monkeypatch.setattr(packs, "_matchers", Cleared())
+    assert packs.word("白菜价").search("白菜价")
+    assert packs.matcher("zh", "beauty", None).hits(fold("玫瑰色")).kept
 
 
 def test_without_any_good_pack_there_is_no_check(tmp_path: Path) -> None:

@@ -66,8 +66,17 @@ def test_english_words_are_whole_words(line: str, count: int) -> None:
 
 
 def test_a_products_own_name_is_no_claim() -> None:
-    named = brief(facts={**brief().facts, "product": "第一泉矿泉水"})
-    assert check_words("来一瓶第一泉矿泉水", named, by_model=False) == []
+    named = brief(facts={**brief().facts, "product": "明星同款面霜"})
+    assert check_words("来一瓶明星同款面霜", named, by_model=False) == []
+
+
+@pytest.mark.parametrize("fact", ["product", "creator", "category"])
+@pytest.mark.parametrize(("name", "family"), [("全网最低价", "absolute"), ("治疗失眠", "medical")])
+def test_no_name_and_no_free_text_excuses_a_boast_or_a_cure(fact: str, name: str, family: str) -> None:
+    # Given a name or a category that is a boast itself
+    named = brief(facts={**brief().facts, fact: name})
+    # When a script says it, then it is found as it is without the name
+    assert [one["family"] for one in check_words(f"这里有{name}", named)] == [family]
 
 
 def test_a_models_number_must_be_a_fact() -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeAlias, TypedDict
 
 from agents.script.brief import Brief
+from agents.script.data import load
 from agents.script.quality.finding import Finding, finding
 from agents.script.quality.folding import Folded, fold, plain
 from agents.script.quality.matching import Hit
-from agents.script.quality.numbers import Number, numbers_in
+from agents.script.quality.numbers import COUNTED, Number, numbers_in
+from agents.script.words import LANGUAGES
 
 NO_FACTS = {
     "id", "known", "category", "category_label", "language", "fields", "banned", "brand_bans", "compliance_tags",
@@ -104,6 +106,8 @@ def _price_places(fact: Fact, text: str, currency: str) -> list[tuple[int, int]]
 # ------------------------------------------------------------------------------------------------------- unsupported
 
 
+NOT_OF_PRODUCT = ("creator", "catch_phrase", "category", "occasion", "platform", "audience")
+Counted: TypeAlias = tuple[Decimal, str | None]  # a number and its unit
 Ban: TypeAlias = tuple[str, str, str]  # whose, the name of who it is, the word
 
 
@@ -111,16 +115,21 @@ Ban: TypeAlias = tuple[str, str, str]  # whose, the name of who it is, the word
 class Known:
     """What a script may rest on, folded once for all its sentences.
 
-    text: all the row says; names: of the product, its brand, its category and the creator; numbers: what
-    may be said as a number, prices: those that are money; bare: the digits within codes such as SPF50 too.
+    text: all the row says; names: of the product, its brand and the creator; labels: of the category, in the lexicon's
+    words; phrases: of the request and the creator, with numbers that hold within them only; numbers: of the row;
+    prices: those that are money; bare: the digits within codes such as SPF50 too; said: numbers with their unit that
+    the request says.
     """
 
     text: str
     names: tuple[str, ...]
+    labels: tuple[str, ...]
     bans: tuple[Ban, ...]
-    numbers: frozenset[tuple[Decimal, str | None]]
+    phrases: tuple[str, ...]
+    numbers: frozenset[Counted]
     prices: frozenset[Decimal]
     bare: frozenset[Decimal]
+    said: frozenset[Counted]
 
 
 def known_from(brief: Brief, row: Mapping[str, Any] | None = None, bans: Sequence[Ban] = ()) -> Known:
@@ -128,19 +137,36 @@ def known_from(brief: Brief, row: Mapping[str, Any] | None = None, bans: Sequenc
     beside those of the brief."""
     row = (brief.row or row_of(brief)) if row is None else row
     facts = facts_of_row(row)
-    said = [brief.query, *brief.points, *(str(value) for value in brief.facts.values() if value not in (None, ""))]
-    texts = [*map(plain, said), *(fact.folded for fact in facts)]
-    names = [*(brief.facts.get(name) for name in ("product", "creator", "category")), row.get("name"), row.get("brand")]
+    of_product = [fact for name, value in brief.facts.items() if name not in NOT_OF_PRODUCT
+                  for fact in facts_of_row({name: value})]  # fmt: skip
+    held = [*facts, *of_product, *facts_of_row({"selling_points": list(brief.points)})]
+    prices = frozenset(n.value for fact in held if fact.field.endswith("price") for n in numbers_in(fact.folded))
+    names = [*(brief.facts.get(name) for name in ("product", "creator")), row.get("name"), row.get("brand")]
+    phrases = [*(brief.facts.get(name) for name in NOT_OF_PRODUCT), *brief.catch_phrases]
+    asked = counted([plain(brief.query)])
+    if prices:  # what it costs says the row
+        asked = frozenset(one for one in asked if one[1] not in ("money", "discount", None))
     return Known(
         text="\n".join(fact.folded for fact in facts),
         names=tuple(plain(str(name)) for name in [*names, *(row.get("aliases") or ())] if name),
+        labels=tuple(plain(label) for label in category_labels() if label == brief.facts.get("category")),
         bans=tuple(dict.fromkeys([*bans_of(brief, row), *bans])),
-        numbers=frozenset((number.value, number.unit) for text in texts for number in numbers_in(text)),
-        prices=frozenset(
-            number.value for fact in facts if fact.field.endswith("price") for number in numbers_in(fact.folded)
-        ),
-        bare=frozenset(Decimal(digits).normalize() for text in texts for digits in DIGITS.findall(text)),
+        phrases=tuple(text for text in (plain(str(phrase)) for phrase in phrases if phrase) if DIGITS.search(text)),
+        numbers=counted(fact.folded for fact in held),
+        prices=prices,
+        bare=frozenset(Decimal(digits).normalize() for fact in held for digits in DIGITS.findall(fact.folded)),
+        said=asked | counted(map(plain, brief.must_say)),
     )
+
+
+def counted(texts: Iterable[str]) -> frozenset[Counted]:
+    """The numbers of folded texts with what they count."""
+    return frozenset((number.value, number.unit) for text in texts for number in numbers_in(text))
+
+
+def category_labels() -> list[str]:
+    """What the lexicon calls its categories: another label is free text, and excuses nothing."""
+    return [each[language]["label"] for each in load("lexicon")["categories"].values() for language in LANGUAGES]
 
 
 def bans_of(brief: Brief, row: Mapping[str, Any]) -> Iterator[Ban]:
@@ -155,20 +181,34 @@ def bans_of(brief: Brief, row: Mapping[str, Any]) -> Iterator[Ban]:
 def unsupported_numbers(script: str, folded: Folded, language: str, known: Known) -> Iterator[Finding]:
     """Numbers that no fact holds, or that count something else there."""
     for number in numbers_in(folded.text):
-        if not _is_given(number, known):
+        if not (_is_given(number, known) or _is_in_phrase(number, folded.text, known)):
             start, end = folded.original(number.start, number.end)
             message = {"zh": f"商品资料里没有这个数字：{script[start:end]}", "en": f"no fact says {script[start:end]}"}
             yield finding("fact-number", script, start, end, message[language], family="number", pack="fact")
 
 
 def _is_given(number: Number, known: Known) -> bool:
-    """With a unit: a fact says the same number of the same, or leaves open of what (a price is money)."""
-    if number.unit is None:
-        return number.value in known.bare
+    """With a unit: the row or the request says the same number of the same, or the row leaves open of what (a price is
+    money). Of what is counted ("3 boxes") the row's number is enough: people count one thing in many words."""
+    one = (number.value, number.unit)
+    if one in known.numbers or one in known.said:
+        return True
+    if (number.unit is None or number.unit in COUNTED) and number.value in known.bare:
+        return True
     if number.unit == "money" and number.value in known.prices:
         return True
-    open_unit = (number.value, None) in known.numbers and number.value not in known.prices
-    return open_unit or (number.value, number.unit) in known.numbers
+    return (number.value, None) in known.numbers and number.value not in known.prices
+
+
+def _is_in_phrase(number: Number, text: str, known: Known) -> bool:
+    """Whether the number is part of a phrase that stands there whole, and counts the same in it: "618" the day."""
+    for phrase in known.phrases:
+        for own in numbers_in(phrase):
+            start = number.start - own.start
+            same = (own.value, own.unit) == (number.value, number.unit)
+            if same and start >= 0 and text.startswith(phrase, start):
+                return True
+    return False
 
 
 def is_supported(hit: Hit, text: str, known: Known) -> bool:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import accumulate
+from typing import NamedTuple
 
 from agents.script.quality.folding import Folded
 from agents.script.quality.packs import Pack, Rule, Wording
@@ -14,7 +17,7 @@ from agents.script.quality.terms import Disguises, first_characters, pattern_of
 
 SENTENCE_MARKS = re.compile(r"[。!?\n]|\.(?=\s|$)")
 CLAUSE_MARKS = re.compile(r"[,，。!?;；\n]|\.(?=\s|$)|\bbut\b")
-MOST_HITS = 1000  # looked at in one text; one with more of them fails whatever else is in it
+MOST_HITS = 1000  # that are no innocent ones; a text with more of them fails whatever else is in it
 NEGATION_REACH = 24  # characters before a word in which a negation still belongs to it
 
 
@@ -39,10 +42,22 @@ class Hit:
     instead: str | None
 
 
+@lru_cache(maxsize=20_000)
+def compiled_once(source: str) -> re.Pattern[str]:
+    """The pattern of a source: a word stands in many matchers."""
+    return re.compile(source)
+
+
+class Hits(NamedTuple):
+    """What was found, and where the search stopped: at the first one too many, or None."""
+
+    kept: list[Hit]
+    stopped: Hit | None
+
+
 @dataclass
 class Term:
-    """A word or pattern of a rule, or one of its innocent uses. Compiled when a text first may hold it: a process that
-    starts has thousands of words and needs few."""
+    """A word or pattern of a rule, or one of its innocent uses."""
 
     source: str
     named: Named
@@ -51,8 +66,22 @@ class Term:
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
-        """The compiled pattern."""
-        return re.compile(self.source)
+        """The compiled pattern, the same for every matcher."""
+        return compiled_once(self.source)
+
+
+class Spans:
+    """Spans of a text, sorted once: a text may have tens of thousands, and each hit asks."""
+
+    def __init__(self, spans: Iterable[tuple[int, int]]) -> None:
+        ordered = sorted(spans)
+        self._starts = [start for start, _ in ordered]
+        self._ends = list(accumulate((end for _, end in ordered), max))
+
+    def hold(self, start: int, end: int) -> bool:
+        """Whether one of them holds all of start..end."""
+        before = bisect_right(self._starts, start)
+        return before > 0 and self._ends[before - 1] >= end
 
 
 @dataclass
@@ -63,20 +92,36 @@ class Matcher:
     by_head: dict[str, list[Term]] = field(default_factory=lambda: defaultdict(list))
     anywhere: list[Term] = field(default_factory=list)
 
-    def hits(self, folded: Folded, names: Sequence[tuple[int, int]] = ()) -> list[Hit]:
-        """What the rules find, outside innocent uses, names of things, negations and excused sentences."""
-        found, innocent = self._found(folded.text)
-        fine = [hit for hit in found if not self._is_innocent(hit, innocent, names, folded.text)]
-        return without_overlaps(fine)
+    def terms(self) -> Iterator[Term]:
+        """Every word and pattern, some more than once."""
+        yield from self.anywhere
+        for terms in self.by_head.values():
+            yield from terms
 
-    def _found(self, text: str) -> tuple[list[Hit], list[Hit]]:
+    def hits(self, folded: Folded, is_fine: Callable[[Hit], bool] = lambda _: False) -> Hits:
+        """What the rules find, outside innocent uses, negations and excused sentences. is_fine: what else is."""
+        found, innocent = self._found(folded.text)
+        uses = {rank: Spans(spans) for rank, spans in innocent.items()}
+        kept: list[Hit] = []
+        for hit in sorted(found, key=lambda one: one.start):
+            if self._is_innocent(hit, uses, folded.text) or is_fine(hit):
+                continue
+            if len(kept) >= MOST_HITS:
+                return Hits(without_overlaps(kept), hit)
+            kept.append(hit)
+        return Hits(without_overlaps(kept), None)
+
+    def _found(self, text: str) -> tuple[list[Hit], dict[int, list[tuple[int, int]]]]:
+        """Every hit, and the spans of innocent uses by the rank of their rule."""
         found: list[Hit] = []
-        innocent: list[Hit] = []
+        innocent: dict[int, list[tuple[int, int]]] = defaultdict(list)
         for term, match in (*self._of_heads(text), *self._of_anywhere(text)):
             if match.end() > match.start():
-                hit = Hit(match.start(), match.end(), term.named, term.instead)
-                (innocent if term.innocent else found).append(hit)
-        return found[:MOST_HITS], innocent[: 4 * MOST_HITS]
+                if term.innocent:
+                    innocent[term.named.rank].append(match.span())
+                else:
+                    found.append(Hit(match.start(), match.end(), term.named, term.instead))
+        return found, innocent
 
     def _of_heads(self, text: str) -> Iterator[tuple[Term, re.Match[str]]]:
         heads = self.by_head
@@ -90,10 +135,8 @@ class Matcher:
             for match in term.pattern.finditer(text):
                 yield term, match
 
-    def _is_innocent(self, hit: Hit, innocent: Sequence[Hit], names: Sequence[tuple[int, int]], text: str) -> bool:
-        if any(start <= hit.start and hit.end <= end for start, end in names):
-            return True
-        if any(one.named is hit.named and one.start <= hit.start and hit.end <= one.end for one in innocent):
+    def _is_innocent(self, hit: Hit, uses: Mapping[int, Spans], text: str) -> bool:
+        if (spans := uses.get(hit.named.rank)) and spans.hold(hit.start, hit.end):
             return True
         if hit.named.rule.negatable and self.negation.search(before(text, hit.start)):
             return True

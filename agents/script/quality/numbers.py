@@ -19,15 +19,27 @@ UNITS = {
     "hour": "小时|hours?|h",
     "minute": "分钟|minutes?",
     "day": "天|days?",
+    "discount": "折|% off|percent off",
     "percent": "%|percent",
     "mah": "毫安时?|mah",
     "watt": "瓦|w",
     "centimetre": "厘米|cm",
     "millimetre": "毫米|mm",
-    "discount": "折",
 }
+# What is counted, each another: 30 seconds of talk are no 30 yuan, and 5 scripts are no 5 boxes.
+COUNTERS = (
+    "秒|seconds?", "条", "段", "parts?", "件", "个", "pieces?|pcs", "份", "盒|box|boxes", "包|packs?", "袋", "箱",
+    "套|sets?", "瓶|bottles?", "罐", "支", "只", "片", "粒", "张", "台", "双", "对", "次|times", "遍",
+    "人|people", "位", "岁",
+)  # fmt: skip
+COUNTED = frozenset(f"counted{i}" for i in range(len(COUNTERS)))
+UNITS |= {f"counted{i}": words for i, words in enumerate(COUNTERS)}
 UNIT = "|".join(f"(?P<{name}>{words})" for name, words in UNITS.items())
-ARABIC = re.compile(rf"(?<![a-z\d.])(?P<sign>[¥$])?(?P<number>\d+(?:,\d{{3}})*(?:\.\d+)?)\s?(?:(?:{UNIT})(?![a-z]))?")
+ARABIC = re.compile(
+    rf"(?<![a-z\d.])(?P<sign>[¥$])?(?P<number>\d+(?:,\d{{3}})*(?:\.\d+)?)[\s\-]?(?:(?:{UNIT})(?![a-z]))?"
+)
+# A number without a unit that is a price all the same.
+PRICE_BEFORE = re.compile(r"(?:只要|只需|仅需|仅售|仅|到手|价|券后|立减|减|卖|省)(?:是|到)?\s?$|\b(?:only|just) $")
 # Chinese numerals are numbers of a script only with a unit that facts have: "一块儿" and "一百种吃法" are ways to talk.
 CHINESE_NUMBER = re.compile(
     r"(?:百分之(?P<part>[零〇一二两三四五六七八九十百]+))|(?P<number>[零〇一二两三四五六七八九十百千万]{2,12})"
@@ -59,6 +71,8 @@ def numbers_in(text: str) -> Iterator[Number]:
         start, end = match.span("number")
         if not (start in shown and end - 1 in shown) and (value := _decimal(match["number"])) is not None:
             unit = "money" if match["sign"] else next((name for name in UNITS if match[name]), None)
+            if unit is None and PRICE_BEFORE.search(text[max(0, start - 6) : start]):
+                unit = "money"
             yield Number(value, unit, start, end)
     for match in CHINESE_NUMBER.finditer(text):
         said = match["part"] or match["number"]

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from agents.script.quality.folding import plain
 from agents.script.quality.terms import Disguises
 from gateway.backends.yaml_lines import Unreadable, path_of, read
 
@@ -21,15 +22,49 @@ MAX_BYTES = 1024 * 1024
 MAX_PATTERN = 400
 CHARACTER_SET = re.compile(r"\\.|\[[^\]]*\]")
 UNBOUNDED = re.compile(r"[*+]|\{\d*,\}")
+PARTS = re.compile(
+    r"(?P<open>\((?:\?(?:P<\w{1,40}>|<?[=!]|[a-z:>]))?)|(?P<close>\))|(?P<repeat>\{(?P<low>\d*)(?P<to>,?)(?P<high>\d*)\}|\?)"
+)
+
+
+def _is_heard(word: str) -> str:
+    if not any(character.isalnum() for character in plain(word)):
+        raise ValueError("nothing of this word is heard: a letter or a digit is expected")
+    return word
+
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.\-]{0,40}$")]
 Text = Annotated[str, Field(min_length=1, max_length=500)]
-Term = Annotated[str, Field(min_length=1, max_length=60)]
+Term = Annotated[str, Field(min_length=1, max_length=60), AfterValidator(_is_heard)]
+Sound = Annotated[str, Field(pattern=r"^[a-z]{1,8}$")]
 Instead = Annotated[str, Field(max_length=60)]
 
 
 class InvalidPack(ValueError):
     """A rule pack cannot be used; the message has a line for each mistake, with file, line and place."""
+
+
+def nests(source: str) -> bool:
+    """Whether a part that varies in length is repeated itself: such a pattern may take minutes."""
+    varies = [False]  # of each group that is open, the outermost first
+    group_varies, end = False, -1  # of the group that closed at `end`
+    for part in PARTS.finditer(CHARACTER_SET.sub("x", source)):
+        if part["open"]:
+            varies.append(False)
+        elif part["close"]:
+            group_varies, end = len(varies) > 1 and varies.pop(), part.end()
+            varies[-1] |= group_varies
+        else:
+            low, high = (0, 1) if part["repeat"] == "?" else _bounds(part)
+            if high > 1 and part.start() == end and group_varies:
+                return True
+            varies[-1] |= low != high
+    return False
+
+
+def _bounds(part: re.Match[str]) -> tuple[int, int]:
+    low = int(part["low"] or 0)
+    return low, int(part["high"] or 0) if part["to"] else low
 
 
 class _Strict(BaseModel):
@@ -39,9 +74,11 @@ class _Strict(BaseModel):
 def _is_pattern(source: str) -> str:
     if UNBOUNDED.search(CHARACTER_SET.sub("x", source)):
         raise ValueError("* and + have no end and may take minutes: write {1,20} instead")
+    if nests(source):
+        raise ValueError("a repeat within a repeat may take minutes: write {1,20} once")
     try:
         re.compile(source)
-    except re.error as wrong:
+    except (re.error, OverflowError, RecursionError) as wrong:
         raise ValueError(f"this is no pattern: {wrong}") from wrong
     return source
 
@@ -117,10 +154,10 @@ class Evasions(_Strict):
     """How words are disguised. sounds: pinyin -> its characters; the rest as `Disguises` has it."""
 
     version: str
-    sounds: Mapping[str, str]
+    sounds: Mapping[Sound, str]
     alike: Mapping[str, str] = Field(default_factory=dict)
     alike_in_words: Mapping[str, str] = Field(default_factory=dict)
-    spellings: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    spellings: Mapping[Term, tuple[Term, ...]] = Field(default_factory=dict)
     negations: Mapping[str, Annotated[str, AfterValidator(_is_pattern)]]
 
     def disguises(self) -> Disguises:

@@ -12,7 +12,8 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
 import structlog
@@ -21,6 +22,7 @@ from agents.script.data import FOLDER
 from agents.script.quality.matching import Matcher, compiled
 from agents.script.quality.packs import EVASIONS, Evasions, InvalidPack, Pack, read_file
 from agents.script.quality.terms import pattern_of
+from agents.script.words import LANGUAGES
 from gateway.backends.file_stamp import Stamps, stamp_of
 
 log = structlog.get_logger()
@@ -31,7 +33,7 @@ MATCHERS_KEPT = 200  # categories times platforms times languages; a category ma
 
 
 class Book:
-    """The packs of one moment. Matchers are compiled when a script first needs them, and kept."""
+    """The packs of one moment. Matchers are put together when a script first needs them, and kept."""
 
     def __init__(self, packs: tuple[Pack, ...], evasions: Evasions) -> None:
         self.packs = packs
@@ -47,19 +49,33 @@ class Book:
         here = [pack for pack in self.packs if _holds(pack, category, platform)]
         here.sort(key=lambda pack: (not pack.categories, not pack.platforms))
         key = (language, tuple(pack.id for pack in here))
-        if key not in self._matchers:
+        matcher = self._matchers.get(key)  # held here: another thread may clear at any moment
+        if matcher is None:
             if len(self._matchers) >= MATCHERS_KEPT:
                 self._matchers.clear()
-            self._matchers[key] = compiled(here, language, self._disguises, self._negations.get(language, "(?!)"))
-        return self._matchers[key]
+            matcher = self._matchers[key] = self._compiled(here, language)
+        return matcher
 
     def word(self, word: str) -> re.Pattern[str]:
         """A creator's or a brand's own word, with its disguises."""
-        if word not in self._words:
+        pattern = self._words.get(word)  # held here: another thread may clear at any moment
+        if pattern is None:
             if len(self._words) >= WORDS_KEPT:
                 self._words.clear()
-            self._words[word] = re.compile(pattern_of(word, self._disguises))
-        return self._words[word]
+            pattern = self._words[word] = re.compile(pattern_of(word, self._disguises))
+        return pattern
+
+    def mistakes(self) -> Iterator[str]:
+        """What would fail once a script needs it: every word and pattern is compiled, and stays so."""
+        for pack, language in product(self.packs, LANGUAGES):
+            try:
+                for term in self._compiled([pack], language).terms():
+                    _ = term.pattern
+            except (re.error, LookupError, ValueError, OverflowError, RecursionError) as wrong:
+                yield f"pack {pack.id}, {language}: cannot be compiled: {wrong}"
+
+    def _compiled(self, packs: Sequence[Pack], language: str) -> Matcher:
+        return compiled(packs, language, self._disguises, self._negations.get(language, "(?!)"))
 
 
 def _holds(pack: Pack, category: str, platform: str | None) -> bool:
@@ -123,7 +139,10 @@ def read_folder(folder: Path) -> Book:
     mistakes += [f"{folder}: pack {one} is given twice" for one in sorted({one for one in ids if ids.count(one) > 1})]
     if mistakes or not packs:
         raise InvalidPack("\n".join(mistakes) or f"{folder}: there is no rule pack")
-    return Book(tuple(packs), read_file(folder / EVASIONS, Evasions))
+    book = Book(tuple(packs), read_file(folder / EVASIONS, Evasions))
+    if mistakes := [f"{folder}: {mistake}" for mistake in book.mistakes()]:
+        raise InvalidPack("\n".join(mistakes))
+    return book
 
 
 SHELF = Shelf(FOLDER / "rule_packs")

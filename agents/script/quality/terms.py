@@ -80,7 +80,7 @@ def stand_ins(character: str, disguises: Disguises, *, first: bool, last: bool, 
     alone = first and last
     alike = character + disguises.alike.get(character, "")
     alike += "" if alone else disguises.alike_in_words.get(character, "")
-    itself = f"[{alike}]" if len(alike) > 1 else character
+    itself = f"[{re.escape(alike)}]" if len(alike) > 1 else character  # "z-a" is three characters, no range
     sound = disguises.sounds.get(character)
     if alone or not sound:
         return itself

@@ -8,9 +8,15 @@ from agents.script.brief import Brief
 from agents.script.quality.facts import Known, is_supported, unsupported_numbers
 from agents.script.quality.finding import Finding, finding
 from agents.script.quality.folding import Folded, fold
-from agents.script.quality.matching import Hit
+from agents.script.quality.matching import Hit, Spans
 from agents.script.quality.shelf import Book, book
 
+# Whoever names a product may call it anything: a name excuses a claim of fact, never a boast, a cure or a state organ.
+NAMES_EXCUSE = {"claim"}
+TOO_MANY = {
+    "zh": "违规的词太多，从这里起没有再检查",
+    "en": "too many words that may not be said: from here on nothing was checked",
+}
 BANS = {
     "creator": {"zh": "达人不说的词", "en": "a word that the creator does not say"},
     "brand": {"zh": "品牌禁用的词", "en": "a word that the brand does not want"},
@@ -33,12 +39,22 @@ def overlap(one: Finding, other: Finding) -> bool:
 
 
 def by_packs(text: str, folded: Folded, brief: Brief, known: Known, packs: Book) -> Iterator[Finding]:
-    """What the rule packs find, outside the names of things: a product that is called so claims nothing."""
+    """What the rule packs find, outside the names of things, which make no claim, and what the row supports."""
     matcher = packs.matcher(brief.language, brief.category, brief.facts.get("platform"))
-    names = [span for name in known.names for span in spans_of(name, folded.text)]
-    for hit in matcher.hits(folded, names):
-        if not (hit.named.rule.unless_in_row and is_supported(hit, folded.text, known)):
-            yield from_hit(text, folded, hit)
+    names = Spans(span for name in known.names for span in spans_of(name, folded.text))
+    labels = Spans(span for label in known.labels for span in spans_of(label, folded.text))
+
+    def is_fine(hit: Hit) -> bool:
+        rule = hit.named.rule
+        if (rule.family in NAMES_EXCUSE and names.hold(hit.start, hit.end)) or labels.hold(hit.start, hit.end):
+            return True
+        return rule.unless_in_row and is_supported(hit, folded.text, known)
+
+    kept, stopped = matcher.hits(folded, is_fine)
+    yield from (from_hit(text, folded, hit) for hit in kept)
+    if stopped:
+        start, end = folded.original(stopped.start, stopped.end)
+        yield finding("too-many-words", text, start, end, TOO_MANY[brief.language], family="unchecked")
 
 
 def from_hit(text: str, folded: Folded, hit: Hit) -> Finding:
