@@ -15,10 +15,15 @@ from uuid import UUID
 
 import pytest
 import redis
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
 from psycopg2.extensions import connection as Connection
 from pydantic import BaseModel
 
 import settings as settings_module
+import telemetry
 from chains.budget import RAISED
 from gateway import breaker
 from gateway.backend import Backend
@@ -477,3 +482,30 @@ def test_a_row_says_who_asked_what_it_took_and_what_it_cost(
     assert (str(run), step, chain, version, status) == (str(here.run_id), "write", "script", "v7", "succeeded")
     assert cost == (tokens_in * Decimal(1) + tokens_out * Decimal(2)) / 1000
     assert 0 < first <= latency
+
+
+def test_a_call_is_a_span_under_the_conventions_for_generative_ai(
+    house: Callable[..., House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given an exporter, When a model is asked inside a span of the run
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(telemetry, "_tracer", provider.get_tracer("tests"))
+    here = house()
+    with telemetry.span("script.write"):
+        here.door().chat(HELLO, max_tokens=200)
+    # Then the call is its child, with the provider's own numbers
+    call, node = exporter.get_finished_spans()
+    billed = here.first.served[0]
+    assert (call.name, call.kind, call.parent.span_id) == ("chat first", SpanKind.CLIENT, node.context.span_id)
+    assert dict(call.attributes or {}) == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "vllm",
+        "gen_ai.request.model": "first",
+        "gen_ai.response.model": "first",
+        "gen_ai.request.max_tokens": 200,
+        "gen_ai.usage.input_tokens": billed.tokens_in,
+        "gen_ai.usage.output_tokens": billed.tokens_out,
+        "gen_ai.response.finish_reasons": ("stop",),
+    }
