@@ -19,16 +19,19 @@ PAGE = ROOT / "docs" / "script-studio.md"
 BLOCK = re.compile(r"```text\n\$ python manage\.py script (?P<args>[^\n]+)\n(?P<printed>.*?)```", re.DOTALL)
 TIMEOUT_SECONDS = 120
 # What every run of the command prints, in this order; the script stands between them.
+EITHER = r"(?:creator|product)   "  # fetched at the same moment
 SHAPES = {
     "script": (
-        r"creator   ", r"product   ", r"[\d.]+ s, tone \S+, by (?:model|rules), \d rewrites", r"quality: ",
-        r"status: completed",
+        r"intent    generate", EITHER, EITHER, r"checked   passed=",
+        r"[\d.]+ s, tone \S+, by (?:model|rules), \d rewrites", r"quality: ", r"status: completed",
     ),
     "change": (
-        r"script    \d+ parts", r"creator   ", r"product   ", r"quality: ", r"\[\w+\]", r"  - ", r"  \+ ",
-        r"status: completed",
+        r"intent    modify", r"script    \d+ parts", EITHER, EITHER, r"checked   passed=", r"quality: ",
+        r"\[\w+\]", r"  - ", r"  \+ ", r"status: completed",
     ),
-    "batch": (r"batch     \d+ products", r"item    1 ", r"\d+ scripts, \d+ failed", r"status: completed"),
+    "batch": (
+        r"intent    batch", r"batch     \d+ products", r"item    1 ", r"\d+ scripts, \d+ failed", r"status: completed",
+    ),
 }  # fmt: skip
 
 

@@ -32,7 +32,12 @@ def test_there_are_three_examples_and_each_has_its_shape(maker: ModuleType) -> N
 
 def test_the_shapes_are_those_of_the_command(maker: ModuleType) -> None:
     # Given what the command prints of a run, from its events and its output
-    events = [("profile_fetched", {"name": "小雅", "known": True}), ("product_fetched", {"name": None})]
+    events = [
+        ("profile_fetched", {"name": "小雅", "known": True}),
+        ("product_fetched", {"name": None}),
+        ("quality_checked", {"passed": True, "findings": 0}),
+    ]
+    wished = {name: ("intent_recognized", {"intent": name, "slots": {}}) for name in ("generate", "modify", "batch")}
     output = {
         "script": "一\n二",
         "seconds": 3.0,
@@ -41,14 +46,20 @@ def test_the_shapes_are_those_of_the_command(maker: ModuleType) -> None:
         "rewrites": 1,
         "quality": {"passed": True, "score": 1.0, "findings": []},
     }
-    plain = "\n".join([*(str(noted(*event)) for event in events), *result(Told("completed", output))])
+    plain = "\n".join(
+        [*(str(noted(*event)) for event in (wished["generate"], *events)), *result(Told("completed", output))]
+    )
     assert maker.shape_of(plain) == "script"
     # And of one that changed a script, and of a batch
     found = ("script_found", {"parts": 2, "run_id": None})
     change = {**output, "diff": [{"kind": "offer", "before": "一", "after": None}]}
-    told = [*(str(noted(*event)) for event in (found, *events)), *result(Told("completed", change))]
+    told = [*(str(noted(*event)) for event in (wished["modify"], found, *events)), *result(Told("completed", change))]
     assert maker.shape_of("\n".join(told)) == "change"
-    batch = [("batch_started", {"count": 1}), ("item_done", {"index": 0, "product": "x", "script": "y"})]
+    batch = [
+        wished["batch"],
+        ("batch_started", {"count": 1}),
+        ("item_done", {"index": 0, "product": "x", "script": "y"}),
+    ]
     ended = result(Told("completed", {"items": [{}], "written": 1, "failed": 0}))
     assert maker.shape_of("\n".join([*(str(noted(*event)) for event in batch), *ended])) == "batch"
     # Then something else is none of them
