@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pydantic import BaseModel
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
@@ -196,9 +197,8 @@ def _first_token_seconds(request: Request, backend: Backend) -> float:
     return max(0.05, min(own, request.give_up_at - time.monotonic()))
 
 
-def row_of(request: Request, backend: Backend) -> NewCall:
-    """The call log's row of one try, with what it may cost at most."""
-    ask, caller = request.ask, request.caller
+def new_row(caller: Caller, **about: Any) -> NewCall:
+    """A row of the call log for a caller; about: the other fields of NewCall."""
     return NewCall(
         call_id=uuid7(),
         tenant_id=caller.tenant_id,
@@ -206,6 +206,15 @@ def row_of(request: Request, backend: Backend) -> NewCall:
         step=caller.step,
         chain=caller.chain,
         agent_id=caller.agent_id,
+        **about,
+    )
+
+
+def row_of(request: Request, backend: Backend) -> NewCall:
+    """The call log's row of one try, with what it may cost at most."""
+    ask = request.ask
+    return new_row(
+        request.caller,
         operation=ask.operation,
         provider=backend.kind,
         backend=backend.name,

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import metrics
-from gateway.attempt import Request, row_of
+from gateway.attempt import Request, new_row, row_of
 from gateway.backend import Backend
 from gateway.host import Host
 from gateway.request import Caller
 from storage import model_calls
-from storage.model_calls import Level, NewCall
-from storage.tables import uuid7
+from storage.model_calls import Level
 
 
 def note_cached(request: Request, backend: Backend, level: Level) -> None:
@@ -24,22 +21,7 @@ def note_fallback(caller: Caller, host: Host, level: str, reason: str) -> None:
     """No model answered: the next level of fallback does. level: "rules" or "person"."""
     host.emit("model_fallback", level=level, **{"from": "models"}, to=level, reason=reason)
     metrics.MODEL_FALLBACKS.labels("models", level).inc()
-    row = NewCall(
-        call_id=uuid7(),
-        tenant_id=caller.tenant_id,
-        run_id=caller.run_id,
-        step=caller.step,
-        chain=caller.chain,
-        agent_id=caller.agent_id,
-        operation="chat",
-        provider=level,
-        backend=level,
-        model="",
-        prompt_version="",
-        fallback_from="models",
-        tokens=0,
-        cost=Decimal(0),
-    )
+    row = new_row(caller, operation="chat", provider=level, backend=level, model="", fallback_from="models")
     model_calls.open_call(row)
     model_calls.close_call(
         row,
