@@ -11,8 +11,10 @@ from node import Context, Final, node
 from storage import sessions
 
 OWN_FIELDS = (
+    "creator_id",
     "influencer_name",
     "category",
+    "product_id",
     "product",
     "products",
     "tone",

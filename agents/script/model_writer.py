@@ -14,8 +14,7 @@ from typing import Any
 
 from agents.script.brief import Brief
 from agents.script.data import FOLDER, load
-from agents.script.quality.folding import plain
-from agents.script.rule_writer import must_say_sentence, write_by_rules
+from agents.script.rule_writer import with_must_say, write_by_rules
 from agents.script.rules import check_words
 from agents.script.writing import prompts
 from agents.script.writing.marks import parts_in
@@ -35,8 +34,8 @@ SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
 def write_by_model(brief: Brief, model: Any, ctx: Context) -> list[Part]:
     """The parts of a script. Raises what the gateway raises, and Retry for an empty answer."""
     if model.weak:
-        return with_must_say(word_parts(brief, model, ctx), brief, ctx)
-    return with_must_say(whole_script(brief, model, ctx, prompts.request_prompt(brief)), brief, ctx)
+        return all_said(word_parts(brief, model, ctx), brief, ctx)
+    return all_said(whole_script(brief, model, ctx, prompts.request_prompt(brief)), brief, ctx)
 
 
 def rewrite_by_model(
@@ -44,7 +43,7 @@ def rewrite_by_model(
 ) -> list[Part]:
     """The whole script again, by a model that was told what is wrong with it."""
     request = prompts.rewrite_prompt(brief, script, findings)
-    return with_must_say(whole_script(brief, model, ctx, request), brief, ctx)
+    return all_said(whole_script(brief, model, ctx, request), brief, ctx)
 
 
 def whole_script(brief: Brief, model: Any, ctx: Context, request: str) -> list[Part]:
@@ -71,16 +70,9 @@ def tokens_for(brief: Brief) -> int:
     return min(MOST_TOKENS, max(FEWEST_TOKENS, TOKENS_A_UNIT * (brief.target_length or 0)))
 
 
-def with_must_say(parts: list[Part], brief: Brief, ctx: Context) -> list[Part]:
-    """The parts with every wish that they leave unsaid added, before the last part; viewers see it too."""
-    heard = plain("\n".join(part["text"] for part in parts))
-    for text in brief.must_say:
-        if plain(text) not in heard:
-            sentence = must_say_sentence(brief, text, f"{ctx.run_id}/{ctx.step}/{text}")
-            home = parts[-2] if len(parts) > 1 else parts[-1]
-            home["text"] += sentence if brief.language == "zh" else f" {sentence}"
-            ctx.token(f"\n{sentence}")
-    return parts
+def all_said(parts: list[Part], brief: Brief, ctx: Context) -> list[Part]:
+    """The parts with every wish that the model left unsaid added; viewers see it too."""
+    return with_must_say(parts, brief, f"{ctx.run_id}/{ctx.step}", lambda sentence: ctx.token(f"\n{sentence}"))
 
 
 def word_parts(brief: Brief, model: Any, ctx: Context) -> list[Part]:
@@ -137,7 +129,7 @@ def word_part(
 
 def is_sayable(text: str, brief: Brief) -> bool:
     """Whether a weak model's sentence may stand: plain letters, not too long, no forbidden word, no made-up number."""
-    return text.isascii() and len(text.split()) <= MAX_WORDS_A_PART and not check_words(text, brief, by_model=True)
+    return text.isascii() and len(text.split()) <= MAX_WORDS_A_PART and not check_words(text, brief)
 
 
 def whole_sentences(text: str) -> str:

@@ -12,13 +12,14 @@ from collections.abc import Callable
 from agents.script.brief import Brief
 from agents.script.data import load
 from agents.script.quality.facts import known_from
+from agents.script.quality.folding import plain
 from agents.script.quality.wording import wrong_words
 from agents.script.writing.fitting import Draft, adjust, fill, length_of, parts_of
 from agents.script.writing.parts import Part, joined, spoken_a_minute
 from agents.script.writing.plan import seconds_wanted, slots_for
 from agents.script.writing.speech import Speech
 
-__all__ = ["Part", "joined", "must_say_sentence", "write_by_rules"]
+__all__ = ["Part", "joined", "must_say_sentence", "with_must_say", "write_by_rules"]
 
 DRAFTS = 4  # of which the one nearest to the asked length is taken
 NEAR = 0.06
@@ -68,3 +69,18 @@ def fine_for(brief: Brief) -> Callable[[str], bool]:
         return verdicts[text]
 
     return fine
+
+
+def with_must_say(
+    parts: list[Part], brief: Brief, seed: str, tell: Callable[[str], None] = lambda sentence: None
+) -> list[Part]:
+    """The parts with every wish that they leave unsaid, before the last one; `tell` hears each sentence added."""
+    heard = plain(joined(parts))
+    between = "" if brief.language == "zh" else " "
+    for text in brief.must_say:
+        if plain(text) not in heard:
+            sentence = must_say_sentence(brief, text, f"{seed}/{text}")
+            home = parts[-2] if len(parts) > 1 else parts[-1]
+            home["text"] += between + sentence
+            tell(sentence)
+    return parts

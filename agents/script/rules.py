@@ -43,7 +43,7 @@ def check(script: str, brief: Brief, parts: Sequence[Mapping[str, Any]] = ()) ->
     return sorted(findings, key=lambda one: (one["end"] - one["start"] == whole, one["start"], one["end"]))
 
 
-def check_words(text: str, brief: Brief, *, by_model: bool = True) -> list[Finding]:
-    """What must not be said, in a script or in a part of one. by_model: no longer matters, facts bind the rules too."""
+def check_words(text: str, brief: Brief) -> list[Finding]:
+    """What must not be said, in a script or in a part of one."""
     findings = [*wrong_words(text, brief, known_from(brief)), *repeated(text)]
     return sorted(findings, key=lambda finding: (finding["start"], finding["end"]))

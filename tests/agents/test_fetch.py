@@ -10,8 +10,9 @@ import pytest
 
 from agents.script.fetch_product import fetch_product
 from agents.script.fetch_profile import fetch_profile
+from agents.script.load_context import load_context
 from node import Final
-from storage import catalog
+from storage import catalog, sessions
 from storage.catalog import CREATORS, PRODUCTS
 from tests.agents.fakes import FakeContext
 
@@ -151,6 +152,15 @@ def test_a_built_in_product_is_the_last_resort(ctx: FakeContext, tenant: UUID) -
     unknown = fetch_product(state("写一段话术", product="星河香薰"), ctx)
     assert (unknown["name"], unknown["known"], unknown["fields"]) == ("星河香薰", False, {})
     assert unknown["certifications"] is None and unknown["selling_points"] == []
+
+
+def test_a_session_may_hold_the_product_that_it_is_about(ctx: FakeContext, tenant: UUID) -> None:
+    # Given a session that names a product of the tenant by its id
+    row = catalog.create(tenant, PRODUCTS, {"name": "云朵枕"})
+    ctx.session_id = sessions.create(tenant, {"product_id": str(row["id"])})["session_id"]
+    # When a request in it names none, Then it is about that one
+    asked = {**state("写一段话术"), "load_context": load_context({"input": {"query": "写一段话术"}}, ctx)}
+    assert fetch_product(asked, ctx)["id"] == str(row["id"])
 
 
 def test_who_has_products_of_its_own_never_hears_the_price_of_an_example(ctx: FakeContext) -> None:

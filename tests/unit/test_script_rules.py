@@ -47,7 +47,7 @@ def brief(language: Language = "zh", **changes: object) -> Brief:
     ],
 )
 def test_what_must_not_be_said_is_found_where_it_stands(line: str, word: str) -> None:
-    findings = check_words(line, brief(), by_model=False)
+    findings = check_words(line, brief())
     assert [line[finding["start"] : finding["end"]] for finding in findings] == [word]
 
 
@@ -55,19 +55,19 @@ def test_what_must_not_be_said_is_found_where_it_stands(line: str, word: str) ->
     "line", ["最后提醒大家一次", "第一步先清洁", "最近很多姐妹问我", "最多拍两件", "第一次来的朋友", "最终价格看页面"]
 )
 def test_innocent_uses_are_not_found(line: str) -> None:
-    assert check_words(line, brief(), by_model=False) == []
+    assert check_words(line, brief()) == []
 
 
 @pytest.mark.parametrize(
     ("line", "count"), [("It is the best serum.", 1), ("A bestial roar, bested.", 0), ("It cures acne.", 1)]
 )
 def test_english_words_are_whole_words(line: str, count: int) -> None:
-    assert len(check_words(line, brief("en"), by_model=False)) == count
+    assert len(check_words(line, brief("en"))) == count
 
 
 def test_a_products_own_name_is_no_claim() -> None:
     named = brief(facts={**brief().facts, "product": "明星同款面霜"})
-    assert check_words("来一瓶明星同款面霜", named, by_model=False) == []
+    assert check_words("来一瓶明星同款面霜", named) == []
 
 
 @pytest.mark.parametrize("fact", ["product", "creator", "category"])
@@ -81,8 +81,8 @@ def test_no_name_and_no_free_text_excuses_a_boast_or_a_cure(fact: str, name: str
 
 def test_a_models_number_must_be_a_fact() -> None:
     known = brief("en", points=("24 hours of battery",))
-    assert check_words("It has 24 hours of battery.", known, by_model=True) == []
-    assert [f["rule"] for f in check_words("It has 48 hours of battery.", known, by_model=True)] == ["fact-number"]
+    assert check_words("It has 24 hours of battery.", known) == []
+    assert [f["rule"] for f in check_words("It has 48 hours of battery.", known)] == ["fact-number"]
 
 
 def test_a_script_far_from_the_asked_length_is_found() -> None:

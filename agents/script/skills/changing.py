@@ -12,7 +12,7 @@ from typing import Any
 from agents.script.brief import Brief
 from agents.script.quality.folding import plain
 from agents.script.quality.sentences import sentences
-from agents.script.rule_writer import must_say_sentence, write_by_rules
+from agents.script.rule_writer import with_must_say, write_by_rules
 from agents.script.skills.base import UNNAMED
 from agents.script.skills.cutting import of, shortened, without_the_least
 from agents.script.skills.platforms import adapted
@@ -114,17 +114,6 @@ def lengthened(brief: Brief, parts: list[Part], target: int, at: int | None, see
             heard.add(plain(sentence))
             length += more
             parts[home]["text"] += between + sentence
-    return parts
-
-
-def with_must_say(parts: list[Part], brief: Brief, seed: str) -> list[Part]:
-    """The parts with every wish that they leave unsaid, before the last one."""
-    heard = plain(joined(parts))
-    between = "" if brief.language == "zh" else " "
-    for text in brief.must_say:
-        if plain(text) not in heard:
-            home = parts[-2] if len(parts) > 1 else parts[-1]
-            home["text"] += between + must_say_sentence(brief, text, f"{seed}/{text}")
     return parts
 
 

@@ -12,7 +12,8 @@ from typing import Any
 from agents.script.brief import SOURCES, Brief, brief_from
 from agents.script.data import load
 from agents.script.model_writer import whole_script
-from agents.script.skills.changing import BY_RULES, changed, exact, with_must_say
+from agents.script.rule_writer import with_must_say
+from agents.script.skills.changing import BY_RULES, changed, exact
 from agents.script.skills.cutting import MISS, shortened
 from agents.script.words import spoken_length
 from agents.script.writer import written

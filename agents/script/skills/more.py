@@ -9,8 +9,7 @@ from agents.script.brief import SOURCES, Brief, brief_from
 from agents.script.model_writer import whole_script
 from agents.script.quality.folding import plain
 from agents.script.quality.sentences import sentences
-from agents.script.rule_writer import write_by_rules
-from agents.script.skills.changing import with_must_say
+from agents.script.rule_writer import with_must_say, write_by_rules
 from agents.script.writer import written
 from agents.script.writing import prompts
 from agents.script.writing.parts import Part, joined
