@@ -1,8 +1,8 @@
 """The tables of the engine as SQLAlchemy models: what a row of each means, and which index serves whom.
 
-The truth about the schema is told twice, here (for the model gateway in `model_tables.py`, for the script studio in
-`studio_tables.py`) and in `migrations/versions/`; a test compares the two in the server's own catalog. The hot path
-(claim, commit, sweep) does not use these classes: it has named SQL in `sql/`.
+The truth about the schema is told twice, here (`model_tables.py`, `studio_tables.py`, `identity_tables.py` and
+`audit_tables.py` tell of the rest) and in `migrations/versions/`; a test compares the two in the server's own catalog.
+The hot path (claim, commit, sweep) does not use these classes: it has named SQL in `sql/`.
 
 Four things hold for all of it:
 
@@ -30,7 +30,6 @@ from sqlalchemy import (
     CheckConstraint,
     DateTime,
     Double,
-    ForeignKey,
     ForeignKeyConstraint,
     Index,
     LargeBinary,
@@ -88,31 +87,6 @@ class Base(DeclarativeBase):
     }
 
 
-class Tenant(Base):
-    """Who owns rows. Every other row of a tenant carries its id and is seen by nobody else."""
-
-    __tablename__ = "tenants"
-
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(unique=True)
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
-class ApiKey(Base):
-    """A key that opens the API for one tenant. Only its HMAC is kept; `prefix` is what a person recognises it by."""
-
-    __tablename__ = "api_keys"
-
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    tenant_id: Mapped[UUID] = mapped_column(ForeignKey("tenants.id"), index=True)
-    name: Mapped[str]
-    prefix: Mapped[str]
-    hash: Mapped[bytes] = mapped_column(unique=True)
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    last_used_at: Mapped[datetime | None]
-    revoked_at: Mapped[datetime | None]
-
-
 class Session(Base):
     """A conversation of a user; one run at a time may change it."""
 
@@ -147,6 +121,9 @@ class Turn(Base):
 
 class Run(Base):
     """One durable run of a chain. `seq` is its newest event, `done` the number of its checkpoints.
+
+    actor: who started it, as the audit names them; limited: it waits until its tenant has a free slot, and `admitted`
+    says that it got one.
 
     No index holds `seq` or `done`, and a page keeps room: a commit then writes the new row version beside the old
     one and touches no index (a HOT update).
@@ -189,6 +166,20 @@ class Run(Base):
             "runs_deadline",
             "deadline_at",
             postgresql_where=text("deadline_at IS NOT NULL AND status IN ('pending', 'running', 'paused')"),
+        ),
+        # admission: a limited tenant's runs that wait, in their order, and those that hold a slot
+        Index(
+            "runs_waiting",
+            "tenant_id",
+            text("priority DESC"),
+            "created_at",
+            "id",
+            postgresql_where=text("limited AND NOT admitted AND status = 'pending'"),
+        ),
+        Index(
+            "runs_admitted",
+            "tenant_id",
+            postgresql_where=text("limited AND admitted AND status IN ('pending', 'running')"),
         ),
         Index(
             "runs_stopping",
@@ -233,6 +224,9 @@ class Run(Base):
     error: Mapped[Any | None]
     pause: Mapped[Any | None]
     degraded_reason: Mapped[str | None]
+    actor: Mapped[str | None]
+    limited: Mapped[bool] = mapped_column(server_default=text("false"))
+    admitted: Mapped[bool] = mapped_column(server_default=text("true"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

@@ -18,8 +18,9 @@ from sqlalchemy import CTE, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from settings import SettingsError, settings
+from storage.identity_tables import ApiKey, Tenant
 from storage.postgres import keeper_session
-from storage.tables import ApiKey, Tenant, uuid7
+from storage.tables import uuid7
 
 DEFAULT_TENANT = "default"
 CACHE_SECONDS = 5.0

@@ -22,7 +22,7 @@ ALL = "SELECT, INSERT, UPDATE, DELETE"
 # table -> (what the application may do, what the keeper may do); None: nothing
 GRANTS: dict[str, tuple[str | None, str | None]] = {
     "tenants": (READ, EDIT),
-    "api_keys": (None, EDIT),
+    "api_keys": (EDIT, EDIT),
     "sessions": (ALL, ALL),
     "turns": (ALL, ALL),
     "runs": (EDIT, ALL),
@@ -39,6 +39,19 @@ GRANTS: dict[str, tuple[str | None, str | None]] = {
     "semantic_answers": (ALL, ALL),
     "creator_profiles": (EDIT, ALL),
     "product_profiles": (EDIT, ALL),
+    "users": (EDIT, EDIT),
+    "user_passwords": (None, ALL),
+    "groups": (ALL, ALL),
+    "group_members": (ALL, ALL),
+    "refresh_tokens": (None, ALL),
+    "one_time_tokens": (None, ALL),
+    "login_failures": (None, ALL),
+    "oidc_providers": (ALL, READ),
+    "signing_keys": (None, ALL),
+    "audit_logs": (READ, READ),
+    "audit_heads": (READ, READ),
+    "audit_anchors": (READ, ADD),
+    "erasures": (EDIT, READ),
 }
 
 # table -> the column that names the tenant; such a table has forced row-level security
@@ -58,6 +71,18 @@ TENANT_COLUMN: dict[str, str] = {
     "semantic_answers": "tenant_id",
     "creator_profiles": "tenant_id",
     "product_profiles": "tenant_id",
+    "users": "tenant_id",
+    "user_passwords": "tenant_id",
+    "groups": "tenant_id",
+    "group_members": "tenant_id",
+    "refresh_tokens": "tenant_id",
+    "one_time_tokens": "tenant_id",
+    "login_failures": "tenant_id",
+    "oidc_providers": "tenant_id",
+    "audit_logs": "tenant_id",
+    "audit_heads": "tenant_id",
+    "audit_anchors": "tenant_id",
+    "erasures": "tenant_id",
 }
 
 KEEPER_FUNCTIONS = (
@@ -66,6 +91,7 @@ KEEPER_FUNCTIONS = (
     "baton_drop_partitions(timestamptz)",
     "baton_drop_partitions(text, timestamptz)",
 )
+BOTH_FUNCTIONS = ("baton_audit(uuid, text, text, text, text, text, text, text)",)
 
 CURRENT_TENANT = "nullif(current_setting('baton.tenant', true), '')::uuid"
 
@@ -118,4 +144,5 @@ def rules(owner: str, app: str, keeper: str) -> list[str]:
             statements.append(f"DROP POLICY IF EXISTS {name} ON {table}")
             statements.append(f"CREATE POLICY {name} ON {table} TO {role} USING ({condition}) WITH CHECK ({condition})")
     statements += [f"GRANT EXECUTE ON FUNCTION {function} TO {keeper}" for function in KEEPER_FUNCTIONS]
+    statements += [f"GRANT EXECUTE ON FUNCTION {function} TO {app}, {keeper}" for function in BOTH_FUNCTIONS]
     return statements

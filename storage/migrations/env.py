@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from storage import model_tables, studio_tables  # noqa: F401
+from storage import audit_tables, identity_tables, model_tables, studio_tables  # noqa: F401
 from storage.migrations import access
 from storage.tables import Base
 

@@ -13,6 +13,8 @@ from psycopg2.errors import InsufficientPrivilege
 from psycopg2.extensions import connection as Connection
 
 from storage import tenants
+from storage.audit_tables import AuditLog
+from storage.identity_tables import User
 from storage.migrations.access import GRANTS, TENANT_COLUMN
 from storage.model_tables import ModelCall
 from storage.studio_tables import ProductProfile
@@ -20,8 +22,8 @@ from storage.tables import uuid7
 from tests.storage.conftest import rows
 
 METADATA = ModelCall.metadata  # the engine's tables are in it too
-assert METADATA is ProductProfile.metadata
-PARTITION = r"(events|llm_call_logs)_(default|\d{4}_\d{2})$"
+assert METADATA is ProductProfile.metadata is User.metadata is AuditLog.metadata
+PARTITION = r"(events|llm_call_logs|audit_logs)_(default|\d{4}_\d{2})$"
 OpenApp = Callable[[UUID | None], Connection]
 
 SAMPLE: dict[str, dict[str, object]] = {
@@ -45,11 +47,16 @@ SAMPLE: dict[str, dict[str, object]] = {
     },
     "creator_profiles": {"name": "小雅", "name_key": "小雅"},
     "product_profiles": {"name": "云朵枕", "name_key": "云朵枕", "extra": "{}"},
+    "users": {"email": "a@b.c", "email_key": "a@b.c", "name": "A"},
+    "groups": {"name": "security-ops"},
+    "api_keys": {"name": "k", "prefix": "0123abcd"},
+    "oidc_providers": {"issuer": "https://id.example", "client_id": "c"},
+    "erasures": {"subject_hash": b"s", "requested_by": "user:1"},
 }  # fmt: skip
 
 ID = {
     "runs": "id", "llm_call_logs": "call_id", "semantic_answers": "id", "creator_profiles": "id",
-    "product_profiles": "id",
+    "product_profiles": "id", "users": "id", "groups": "id", "api_keys": "id", "erasures": "id",
 }  # fmt: skip
 
 
@@ -62,6 +69,8 @@ def insert(connection: Connection, table: str, tenant_id: UUID, run_id: UUID) ->
         row["run_id"] = str(run_id)
     if table == "effects":
         row["key"] = str(run_id)
+    if table == "api_keys":
+        row["hash"] = run_id.bytes
     marks = ", ".join(["%s"] * len(row))
     rows(connection, f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))
 
@@ -176,6 +185,13 @@ def test_the_application_owns_nothing(tenant: UUID, app_db: OpenApp) -> None:
         "DELETE FROM creator_profiles",
         "INSERT INTO model_policies (tenant_id) VALUES (gen_random_uuid())",
         "UPDATE model_policies SET tokens_per_day = 0",
+        "UPDATE audit_logs SET actor = 'nobody'",
+        "DELETE FROM audit_logs",
+        "INSERT INTO audit_logs (id, tenant_id, seq, at, actor, action, resource, prev_hash, hash)"
+        " VALUES (gen_random_uuid(), gen_random_uuid(), 1, now(), 'a', 'b', 'c', '', '')",
+        "UPDATE audit_heads SET seq = 0",
+        "UPDATE tenants SET plan = 'unlimited'",
+        "SELECT baton_netstring('a')",
         "SET ROLE baton_keeper",
     ):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):

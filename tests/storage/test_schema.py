@@ -13,6 +13,8 @@ from alembic.migration import MigrationContext
 from psycopg2.extensions import connection as Connection
 from sqlalchemy import create_engine, text
 
+from storage.audit_tables import AuditLog
+from storage.identity_tables import User
 from storage.model_tables import ModelCall
 from storage.postgres import driver_url
 from storage.studio_tables import ProductProfile
@@ -21,8 +23,8 @@ from tests.conftest import Servers
 from tests.storage.conftest import rows
 
 METADATA = ModelCall.metadata  # the engine's tables are in it too
-assert METADATA is ProductProfile.metadata
-OURS = r"relname !~ '^(events|llm_call_logs)_(default|\d{4}_\d{2})' AND relname !~ '^alembic_version'"
+assert METADATA is ProductProfile.metadata is User.metadata is AuditLog.metadata
+OURS = r"relname !~ '^(events|llm_call_logs|audit_logs)_(default|\d{4}_\d{2})' AND relname !~ '^alembic_version'"
 # Made beside the migrations where pgvector is there (storage/semantic_cache.py).
 OURS += " AND relname <> 'semantic_answers_near'"
 CATALOG = {
@@ -68,7 +70,7 @@ def test_alembic_finds_nothing_to_do(servers: Servers, owner_db: Connection) -> 
     def ours(name: str | None, kind: str, _parents: object) -> bool:
         if kind == "index" and name == "semantic_answers_near":
             return False
-        return not (kind == "table" and (name or "").startswith(("events_", "llm_call_logs_")))
+        return not (kind == "table" and (name or "").startswith(("events_", "llm_call_logs_", "audit_logs_")))
 
     engine = create_engine(driver_url(servers.owner_url))
     with engine.connect() as connection:

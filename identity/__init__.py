@@ -1,0 +1,1 @@
+"""Who is it: tenants, users, groups, API keys, tokens, and the proof of each."""
