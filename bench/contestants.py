@@ -89,6 +89,7 @@ class Baton:
         self._kept = redis.Redis.from_url(redis_url)
         self._database = psycopg2.connect(keeper_url)
         self._database.autocommit = True
+        self.ask("INSERT INTO tenants (id, name) VALUES (%s, 'bench') RETURNING id", str(TENANT))
 
     def take(self, chains: int, nodes: int) -> tuple[float, float]:
         return _take(self, chains, nodes)
@@ -112,15 +113,18 @@ class Baton:
         assert len(told) == len(self.crew.workers), told
 
     def ended(self, chains: list[str]) -> float | None:
+        ((done, last),) = self.ask(
+            "SELECT count(*) FILTER (WHERE status = 'completed'), extract(epoch FROM max(finished_at))::float8"
+            " FROM runs WHERE id = ANY (%s::uuid[])",
+            chains,
+        )
+        return float(last) if done == len(chains) else None
+
+    def ask(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Rows of a statement, as the keeper."""
         with self._database.cursor() as cursor:
-            cursor.execute(
-                "SELECT count(*) FILTER (WHERE status = 'completed'), extract(epoch FROM max(finished_at))::float8"
-                " FROM runs WHERE id = ANY (%s::uuid[])",
-                (chains,),
-            )
-            row = cursor.fetchone()
-        assert row is not None
-        return float(row[1]) if row[0] == len(chains) else None
+            cursor.execute(sql, values)
+            return cursor.fetchall()
 
     def results(self) -> redis.Redis:
         return self._kept

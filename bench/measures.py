@@ -10,6 +10,7 @@ from bench.accepting import accepting
 from bench.commits import commits
 from bench.fairness import fairness
 from bench.figures import Figures
+from bench.neighbours import neighbours
 from bench.runs import crowd
 from bench.stand import Stand
 from bench.streams import streams
@@ -26,6 +27,7 @@ MEASURES: dict[str, Callable[[Stand, int], dict[str, float]]] = {
     "payload": speed.payload,
     "accepting": accepting,
     "fairness": fairness,
+    "neighbours": neighbours,
     "streams": streams,
 }
 

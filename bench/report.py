@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import accepting, commits, fairness, speed, streams
+from bench import accepting, commits, fairness, neighbours, speed, streams
 from bench.chart import chart
 from bench.commands import peers_versions
 from bench.contestants import SUBMITTING_THREADS
@@ -78,6 +78,9 @@ _METHOD = """\
   that accepts it to the message that its result is there. Mixed load: {mixed} chains in flight, every second one of
   them with nodes that sleep 200 ms, the others with quick ones. Long run: one of 1,000 quick nodes after the other.
   Threads are free in both, cores are not.
+- **A tenant's first run**: one tenant of the plan `enterprise` has {waiting} runs waiting, each one node that sleeps
+  {node} ms; beside it {newcomers} tenants come, one after another, each with its first run. From the commit that
+  accepts it to the start of its node, by the database's clock.
 - **Streams**: {sockets} WebSockets on one web process, each on its own run, {told:.0f} events a second written by the
   engine's own call in synced transactions and published as a worker does it, to a client process of its own on the same
   machine. Then the viewers of {reconnects} runs are cut off, one after another, while these runs go on.
@@ -121,6 +124,9 @@ def _method(asked: argparse.Namespace) -> str:
         pause=fairness.PAUSE_SECONDS * 1000,
         new=fairness.RUNS,
         mixed=fairness.MIXED_CHAINS,
+        waiting=f"{neighbours.WAITING:,}",
+        node=neighbours.NODE_MS,
+        newcomers=neighbours.NEWCOMERS,
         sockets=streams.SOCKETS,
         told=streams.EVENTS_A_SECOND,
         reconnects=streams.RECONNECTS,

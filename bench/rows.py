@@ -67,6 +67,7 @@ TARGETS = (
     Target("accepting_refused", "Posts not answered with 202", 0, digits=0, never=True),
     Target("mixed_p95_ms", "A new run beside sleeping and quick chains, p95, ms", 300, digits=1),
     Target("beside_p95_ms", "A new run beside a run of 1,000 quick nodes, p95, ms", 300, digits=1),
+    Target("neighbours_node_times", "A tenant's first run beside 10,000 waiting ones, p95, in node times", 1.0),
     Target("streams_p95_ms", "An event's way to one of 1,000 WebSockets, p95, ms", 10, digits=1),
     Target("streams_lost", "Events lost, seen twice or not in order", 0, digits=0, never=True),
 )
@@ -115,6 +116,9 @@ BESIDE = (
     ("beside_p50_ms", "A new run beside a long one: p50, ms", 1),
     ("beside_max_ms", "A new run beside a long one: the slowest, ms", 1),
     ("fairness_commit_ms", "A new run: commit probe, ms", 2),
+    ("neighbours_p50_ms", "A tenant's first run beside 10,000 waiting ones: p50, ms (a node takes 200)", 0),
+    ("neighbours_max_ms", "A tenant's first run beside 10,000 waiting ones: the slowest, ms", 0),
+    ("neighbours_waiting", "A tenant's first run: how many of the other's still waited at the end", 0),
     ("streams_p50_ms", "Streams: p50, ms", 1),
     ("streams_max_ms", "Streams: the slowest, ms", 1),
     ("streams_reconnects", "Streams: forced reconnects", 0),
