@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from chains.definition import Results, StepResult
 from storage.postgres import Hot
 
 Json = Any
+MOST_CHARACTERS = 2000  # of what is told of a degraded run
 
 
 class LazyInput(Mapping[str, Json]):
@@ -49,3 +51,10 @@ def read_results(db: Hot, run_id: UUID) -> Results:
         return payload.load(*found) if found else None
 
     return Results(LazyInput(db, run_id), steps, int(rows[0][4]) if rows else 0, read)
+
+
+def degraded_reason(steps: Sequence[StepResult]) -> str | None:
+    """Why a run is degraded: what its steps said, each reason once with how many said it; None where none did."""
+    reasons = Counter(str(step.facts["degraded"]) for step in steps if step.facts.get("degraded"))
+    told = "; ".join(f"{why} ({times} times)" if times > 1 else why for why, times in reasons.items())
+    return told[:MOST_CHARACTERS] or None

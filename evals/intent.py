@@ -1,28 +1,53 @@
-"""The intent sets measured: how often the class is right, and how many of the slots, by the rules alone.
+"""The intent sets measured: how often the class is right, and how many of the slots, by the rules or by a model.
 
     from evals.intent import run
     for row in run(): ...        {"set", "lines", "accuracy", "slot_f1", "slot_precision", "slot_recall", "references"}
+    run(model="writer-zh")       the same, and a row more for each set, as this backend of the models file reads it
 
 A slot counts with its value: `tone: 活泼` where 专业 was meant is one wrong and one missing. Of a list every element
 counts. References are right where script, part and change are.
+A model is asked through the gateway as the chain asks it, so the servers of an instance are needed; a line that it does
+not answer is read by the rules, as in a run, and `answered` tells how many it did.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, TypeVar, cast
+from uuid import UUID
 
 import yaml
+from pydantic import BaseModel
 
+from agents.script.intent.by_model import by_model
 from agents.script.intent.reference import Script
 from agents.script.intent.understanding import by_rules
-from agents.script.words import language_of
+from agents.script.words import LANGUAGES, language_of
+from gateway.backend import Backend
+from gateway.backends.configuration import backends
+from gateway.backends.models_file import Configuration
+from gateway.host import Alone
+from gateway.models import Models
+from gateway.request import Caller, Messages
+from node import Context, Final, Retry
+from settings import SettingsError, settings
+from storage import tenants
+
+Reader = Callable[[str, Sequence[Script]], Mapping[str, Any]]
+Schema = TypeVar("Schema", bound=BaseModel)
 
 FOLDER = Path(__file__).parent / "intent"
 SETS = ("tune", "held_out")
 UNSAID = ("length", "wording", "language")  # changes that no slot says; "tone" too, where it is "other"
+LEAST = {"accuracy": 0.9, "slot_f1": 0.85, "answered": 0.9}  # of every row that has it
+AT_ONCE = 8  # lines that a model is asked at the same time
+FAILURES_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -38,9 +63,21 @@ class Judged:
     reference_right: bool
 
 
-def run() -> list[dict[str, Any]]:
-    """A row of figures for each set."""
-    return [figures(name, list(judged(name))) for name in SETS]
+def run(model: str | None = None) -> list[dict[str, Any]]:
+    """A row of figures for each set, by the rules and, where one is named, by a model. SettingsError: there is no such
+    model, or no instance to ask it through."""
+    rows = [figures(name, list(judged(name))) for name in SETS]
+    return [*rows, *by_one_model(door_to(model))] if model else rows
+
+
+def below(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What is not good enough, a line each."""
+    return [
+        f"{row['set']}: {name} {row[name]} is below {least}"
+        for row in rows
+        for name, least in LEAST.items()
+        if name in row and row[name] < least
+    ]
 
 
 def wrong() -> list[str]:
@@ -76,10 +113,15 @@ def judged(name: str) -> Iterator[Judged]:
         yield judge(line)
 
 
-def judge(line: Mapping[str, Any]) -> Judged:
+def read_by_rules(say: str, scripts: Sequence[Script]) -> Mapping[str, Any]:
+    """A line as the rules understand it."""
+    return by_rules(say, language_of(say), {}, scripts)
+
+
+def judge(line: Mapping[str, Any], read: Reader = read_by_rules) -> Judged:
     """One line understood and compared with its label."""
     scripts = scripts_after(line.get("after"))
-    seen = by_rules(line["say"], language_of(line["say"]), {}, scripts)
+    seen = read(line["say"], scripts)
     meant, found = pairs(line.get("slots") or {}), pairs(seen["said"])
     return Judged(
         line,
@@ -131,3 +173,69 @@ def figures(name: str, all_judged: list[Judged]) -> dict[str, Any]:
         "slot_f1": round(2 * right / max(1, 2 * right + wrong + missing), 4),
         "references": round(sum(one.reference_right for one in pointing) / max(1, len(pointing)), 4),
     }
+
+
+# -- by a model --------------------------------------------------------------------------------------------------------
+
+
+class Door(Models):
+    """The gateway with one backend behind it, asked whatever the models file says of its strength and its languages:
+    who measures a model wants to know. `failures` counts why it gave no answer."""
+
+    def __init__(self, backend: Backend, tenant_id: UUID) -> None:
+        alone = Configuration((replace(backend, weak=False, languages=LANGUAGES),))
+        super().__init__(lambda: alone, Caller(tenant_id, agent_id="evals"), Alone())
+        self.name = backend.name
+        self.failures: Counter[str] = Counter()
+
+    def structured(
+        self, schema: type[Schema], messages: Messages, *, model: Backend | None = None, **wishes: Any
+    ) -> Schema:
+        """As `Models.structured`; why there is no answer is counted, for the reader of a request is silent of it."""
+        try:
+            return super().structured(schema, messages, model=model, **wishes)
+        except (Retry, Final, ValueError) as failure:
+            self.failures[str(failure)] += 1
+            raise
+
+
+def door_to(name: str) -> Door:
+    """The door to a backend of the models file, for calls of the tenant `default`. SettingsError as `run` has it."""
+    if not settings().database_app_url:
+        raise SettingsError("a model is asked through the gateway of an instance: start one, `manage.py up`")
+    known = {backend.name: backend for backend in backends()}
+    if name not in known:
+        raise SettingsError(f"there is no backend {name!r}; there are: {', '.join(known) or 'none'}")
+    tenant_id = tenants.find_tenant(tenants.DEFAULT_TENANT)
+    if tenant_id is None:
+        raise SettingsError("the instance has no tenant `default`: start it once, `manage.py up`")
+    return Door(known[name], tenant_id)
+
+
+def by_one_model(door: Door) -> list[dict[str, Any]]:
+    """A row of figures for each set as one model reads it; why it did not answer is told on standard error."""
+    rows = []
+    for which in SETS:
+        seen = judged_by(door, which)
+        answered = sum(one.seen["source"] == "model" for one in seen) / len(seen)
+        rows.append({**figures(which, seen), "set": f"intent/{which} by {door.name}", "answered": round(answered, 4)})
+    for why, times in door.failures.most_common(FAILURES_SHOWN):
+        print(f"{times} times: {why}", file=sys.stderr)
+    return rows
+
+
+def judged_by(door: Door, name: str) -> list[Judged]:
+    """Each line of a set beside what a model understood."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(lambda line: judge(line, reader(door)), lines(name)))
+
+
+def reader(door: Door) -> Reader:
+    """Reads a line as the chain does: by the model behind the door, and by the rules where it gives no answer."""
+    ctx = cast(Context, SimpleNamespace(models=door))  # reading asks for nothing else of it
+
+    def read(say: str, scripts: Sequence[Script]) -> Mapping[str, Any]:
+        language = language_of(say)
+        return by_model(say, language, {}, scripts, ctx) or by_rules(say, language, {}, scripts)
+
+    return read

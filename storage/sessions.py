@@ -13,27 +13,63 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, select, tuple_, update
+from sqlalchemy import func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
-from errors import FieldError, InvalidInput, NotFound
+from errors import FieldError, InvalidInput, LimitReached, NotFound
 from storage import postgres
 from storage.tables import Session, Turn
 
 Json = Any
 ROLES = ("user", "assistant")
 MEMORY = "memory"  # a field of ours in the session's data: what older turns said, see agents/script/memory.py
+KINDS = "kinds"  # within it, by their numbers: what the turns are that it does not cover yet
+FULL_SECONDS = 3600.0  # no session goes by itself: it is somebody's to raise the limit
 
 
 def create(
-    tenant_id: UUID | str, data: Mapping[str, Json], user_id: str | None = None, session_id: str | None = None
+    tenant_id: UUID | str,
+    data: Mapping[str, Json],
+    user_id: str | None = None,
+    session_id: str | None = None,
+    *,
+    limit: int | None = None,
 ) -> dict[str, Json]:
-    """Make a session with these fields and return it; an id that exists already returns the session that has it."""
+    """Make a session with these fields and return it; an id that exists already returns the session that has it.
+
+    Raises LimitReached where the tenant has `limit` others already.
+    """
     new_id = session_id or str(uuid4())
     values = {"tenant_id": UUID(str(tenant_id)), "id": new_id, "user_id": user_id, "data": dict(data)}
     with postgres.session(UUID(str(tenant_id))) as db:
-        db.execute(insert(Session).values(**values).on_conflict_do_nothing())
+        made = db.scalar(insert(Session).values(**values).on_conflict_do_nothing().returning(Session.id))
+        if made is not None and limit is not None:
+            db.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(_lock_of_sessions(tenant_id), 0))))
+            some = select(Session.id).where(Session.tenant_id == values["tenant_id"]).limit(limit + 1).subquery()
+            _refuse_more(db.scalar(select(func.count()).select_from(some)) or 0, limit)
         return public(db.get_one(Session, (values["tenant_id"], new_id)))
+
+
+def hold_to(db: postgres.Hot, tenant_id: UUID, limit: int) -> int:
+    """How many sessions the tenant has, right after the insert of a new one and in its transaction.
+
+    Raises LimitReached for more than `limit`. Exact: whoever has the lock sees all sessions of those who had it before,
+    and its own.
+    """
+    db.one("lock_session", _lock_of_sessions(tenant_id))
+    row = db.one("sessions_up_to", tenant_id, limit)
+    count = int(row[0]) if row else 0
+    _refuse_more(count, limit)
+    return count
+
+
+def _lock_of_sessions(tenant_id: UUID | str) -> str:
+    return f"{tenant_id} sessions"
+
+
+def _refuse_more(count: int, limit: int) -> None:
+    if count > limit:
+        raise LimitReached("sessions", FULL_SECONDS, f"This tenant may have {limit:,} sessions, and has them.")
 
 
 def ensure(tenant_id: UUID | str, session_id: str) -> dict[str, Json]:
@@ -96,7 +132,8 @@ def remembered(
 ) -> tuple[dict[str, Json], list[dict[str, Json]]]:
     """(what is remembered of older turns, {} at first; the last `limit` turns since then, oldest first).
 
-    The memory's "upto" is the number of the last turn that it covers.
+    The memory's "upto" is the number of the last turn that it covers. A turn: {"no", "run_id", "role", "content",
+    "kind"}; kind: what `append_turn` was told, None where it was told nothing.
     """
     tenant = UUID(str(tenant_id))
     with postgres.session(tenant) as db:
@@ -106,8 +143,15 @@ def remembered(
             Turn.tenant_id == tenant, Turn.session_id == session_id, Turn.no > int(memory.get("upto") or 0)
         )
         newest_first = list(db.scalars(query.order_by(Turn.no.desc()).limit(limit)))
+    kinds = memory.pop(KINDS, {})
     return memory, [
-        {"no": turn.no, "run_id": str(turn.run_id) if turn.run_id else None, "role": turn.role, "content": turn.content}
+        {
+            "no": turn.no,
+            "run_id": str(turn.run_id) if turn.run_id else None,
+            "role": turn.role,
+            "content": turn.content,
+            "kind": kinds.get(str(turn.no)),
+        }
         for turn in reversed(newest_first)
     ]
 
@@ -136,14 +180,17 @@ def keep_memory(tenant_id: UUID | str, session_id: str, memory: Mapping[str, Jso
         before = (found.data or {}).get(MEMORY) or {}
         if int(before.get("upto") or 0) >= int(memory["upto"]):
             return False
-        found.data = {**(found.data or {}), MEMORY: dict(memory)}
+        kinds = {no: kind for no, kind in before.get(KINDS, {}).items() if int(no) > int(memory["upto"])}
+        found.data = {**(found.data or {}), MEMORY: {**memory, KINDS: kinds}}
         return True
 
 
-def append_turn(tenant_id: UUID | str, session_id: str, *, run_id: UUID | str, role: str, content: str) -> int:
+def append_turn(
+    tenant_id: UUID | str, session_id: str, *, run_id: UUID | str, role: str, content: str, kind: str | None = None
+) -> int:
     """Add a turn and return its number; the same run's turn of the same role is added once, whatever the retries.
 
-    role: "user" or "assistant". NotFound where this tenant has no such session.
+    role: "user" or "assistant"; kind: what `remembered` tells of it. NotFound where this tenant has no such session.
     """
     tenant, run = UUID(str(tenant_id)), UUID(str(run_id))
     if role not in ROLES:
@@ -151,16 +198,19 @@ def append_turn(tenant_id: UUID | str, session_id: str, *, run_id: UUID | str, r
     of_session = (Turn.tenant_id == tenant, Turn.session_id == session_id)
     with postgres.session(tenant) as db:
         # The session's row is the lock under which its turns are numbered.
-        if db.get(Session, (tenant, session_id), with_for_update=True) is None:
+        row = db.get(Session, (tenant, session_id), with_for_update=True)
+        if row is None:
             raise NotFound(f"there is no session {session_id}")
         there = db.scalar(select(Turn.no).where(*of_session, Turn.run_id == run, Turn.role == role))
         if there is not None:
             return there
         number = int(db.scalar(select(func.coalesce(func.max(Turn.no), 0)).where(*of_session)) or 0) + 1
         db.add(Turn(tenant_id=tenant, session_id=session_id, no=number, run_id=run, role=role, content=content))
-        db.execute(
-            update(Session).where(Session.tenant_id == tenant, Session.id == session_id).values(updated_at=func.now())
-        )
+        row.updated_at = func.now()
+        if kind is not None:
+            memory = (row.data or {}).get(MEMORY) or {}
+            kinds = {**memory.get(KINDS, {}), str(number): kind}
+            row.data = {**(row.data or {}), MEMORY: {**memory, KINDS: kinds}}
         return number
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from agents.script.data import load
+from agents.script.quality.packs import Notice, Pack, Told
+from agents.script.quality.shelf import notices_for
 from agents.script.words import Language
 from agents.script.writing.parts import spoken_a_minute
 
@@ -24,7 +26,9 @@ class Brief:
 
     facts: names and values that sentences may use, None where nobody gave one; target_length: in spoken units (see
     `words.spoken_length`) or None; turns: the session's last ones, oldest first; own_tone: the creator's; row: what
-    `fetch_product` found, which says in `fields` where each fact is from; summary: the session's turns before `turns`.
+    `fetch_product` found, which says in `fields` where each fact is from; summary: the session's turns before `turns`;
+    withheld: facts of the row that are not to be told, by the ban that says so ("价格"): row and facts lack them;
+    statements: what the law wants said of such a product, the last of `must_say`.
     """
 
     query: str
@@ -48,15 +52,23 @@ class Brief:
     must_not_say: tuple[str, ...] = ()
     row: Mapping[str, Any] = field(default_factory=dict)
     summary: str = ""
+    withheld: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    statements: tuple[str, ...] = ()
 
 
 def brief_from(state: Mapping[str, Any]) -> Brief:
     """The brief of a run whose steps up to the product are done."""
     context, intent = state["load_context"], state.get("clarify") or state["recognize_intent"]
-    profile, product = state["fetch_profile"], state["fetch_product"]
+    profile, row = state["fetch_profile"], state["fetch_product"]
     language, slots = intent["language"], intent["slots"]
+    bans = must_not_say(intent, context)
+    withheld = withheld_by(bans, row)
+    untold = {name for facts in withheld.values() for name in facts}
+    product: Mapping[str, Any] = {**row, **dict.fromkeys(untold)}
     templates = load(f"templates/{language}")
     seconds = slots.get("length_seconds")
+    notices = notices_for(language, row["category"], slots.get("platform"), words_of(row.get("compliance_tags")))
+    statements = tuple(said for _, notice, _ in notices if (said := notice.say(language)))
     return Brief(
         query=context["query"],
         language=language,
@@ -75,15 +87,33 @@ def brief_from(state: Mapping[str, Any]) -> Brief:
         persona=profile.get("persona"),
         brand_bans=(*words_of(profile.get("brand_bans")), *words_of(product.get("brand_bans"))),
         policy_tags=words_of(profile.get("policy_tags")),
-        must_say=words_of(slots.get("must_say")),
-        must_not_say=must_not_say(intent, context),
+        must_say=tuple(dict.fromkeys((*words_of(slots.get("must_say")), *statements))),
+        must_not_say=bans,
         row=product,
         summary=str(context.get("summary") or ""),
+        withheld=withheld,
+        statements=statements,
     )
 
 
+def notices_of(brief: Brief) -> Iterator[tuple[Pack, Notice, Told]]:
+    """What the rule packs want said in every script of this product, or told of it."""
+    tags = words_of(brief.row.get("compliance_tags"))
+    return notices_for(brief.language, brief.category, brief.facts.get("platform"), tags)
+
+
+def withheld_by(bans: Sequence[str], row: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The facts of a row that bans name, by the ban: 「别提价格」 means 129元 too, and not the word 价格 alone."""
+    found: dict[str, dict[str, Any]] = {}
+    for ban in bans:
+        fields = [name for one in load("fact_names") if ban.casefold() in one["words"] for name in one["fields"]]
+        if told := {name: row[name] for name in fields if row.get(name)}:
+            found[ban] = told
+    return found
+
+
 def must_not_say(intent: Mapping[str, Any], context: Mapping[str, Any]) -> tuple[str, ...]:
-    """The request's own bans, and for a new script those of the session's older turns.
+    """The request's own bans, and for a new script those of the session's turns.
 
     A change touches nothing that nobody asked for, and a word that is wanted now is forbidden no more.
     """

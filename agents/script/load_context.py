@@ -26,7 +26,7 @@ OWN_FIELDS = (
     "must_say",
     "must_not_say",
 )
-NOTHING = memory.Memory((), {}, (), 0)
+NOTHING = memory.Memory((), {}, (), (), 0)
 
 
 @node("script.load_context", reads=("input",), timeout_seconds=30)
@@ -36,7 +36,7 @@ def load_context(state: Mapping[str, Any], ctx: Context) -> dict[str, Any]:
 
     `wishes` are the session's fields, and over them those of the request itself. `summary` tells of turns that are
     older than `turns`; `scripts` are those that the request may point back to; `bans` are words that the session's
-    older turns forbade. Final: a request without a query.
+    turns forbade. Final: a request without a query.
     """
     request = state["input"]
     query = str(request.get("query") or "").strip()
@@ -53,5 +53,5 @@ def load_context(state: Mapping[str, Any], ctx: Context) -> dict[str, Any]:
         "turns": [{"role": turn["role"], "content": turn["content"]} for turn in known.turns],
         "summary": known.summary,
         "scripts": list(known.scripts),
-        "bans": list(known.folded.get("bans", ())),
+        "bans": list(known.bans),
     }

@@ -22,6 +22,7 @@ from settings import settings
 from storage import sessions
 
 Turn = Mapping[str, Any]
+SCRIPT, BATCH, ANSWER = "script", "batch", "answer"  # kinds of turns: what the user got
 FOLD_FROM = 4  # turns over the limit, before they are folded for good: not with every run
 MOST_SCRIPTS, MOST_WORDS = 20, 20
 FIRST_CHARACTERS, ASKED_CHARACTERS, SCRIPT_CHARACTERS = 80, 300, 1500
@@ -34,14 +35,16 @@ SENTENCE_END = re.compile(r"(?<=[。！？!?])|(?<=\.)\s|\n")
 class Memory:
     """What a run knows of its session.
 
-    turns: the last ones, {"no", "run_id", "role", "content"}; folded: what the older ones said, {} for none;
+    turns: the last ones, {"no", "run_id", "role", "content", "kind"}; folded: what the older ones said, {} for none;
     scripts: every script that can be pointed back to, oldest first, in the fields of `reference.Script`;
+    bans: words that any turn forbade and no later one wanted said;
     waiting: how many turns are folded on the way and not for good.
     """
 
     turns: tuple[Turn, ...]
     folded: Mapping[str, Any]
     scripts: tuple[dict[str, Any], ...]
+    bans: tuple[str, ...]
     waiting: int
 
     @property
@@ -57,7 +60,8 @@ def recall(tenant_id: str, session_id: str, *, without_run: str | None = None) -
     older, last = divided(turns, turns_kept(tenant_id), tokens_kept() - SUMMARY_TOKENS)
     known = folded_with(folded, older) if older else folded
     scripts = (*known.get("scripts", ()), *scripts_of(last, characters=SCRIPT_CHARACTERS))
-    return Memory(tuple(last), known, tuple(as_script(one) for one in scripts), len(older))
+    bans, _ = wordings(last, known.get("bans", ()), known.get("must_say", ()))
+    return Memory(tuple(last), known, tuple(as_script(one) for one in scripts), tuple(bans), len(older))
 
 
 def tidy(tenant_id: str, session_id: str, ctx: Context) -> bool:
@@ -113,8 +117,7 @@ def cut(text: str, tokens: int) -> str:
 
 def folded_with(folded: Mapping[str, Any], older: Sequence[Turn]) -> dict[str, Any]:
     """The memory with these turns added to it, by extraction. Pure: the same turns give the same memory."""
-    products, bans = list(folded.get("products", ())), list(folded.get("bans", ()))
-    must_say, wishes = list(folded.get("must_say", ())), dict(folded.get("wishes", {}))
+    products, wishes = list(folded.get("products", ())), dict(folded.get("wishes", {}))
     language = str(folded.get("language") or "zh")
     for turn in older:
         if turn["role"] != "user":
@@ -122,9 +125,8 @@ def folded_with(folded: Mapping[str, Any], older: Sequence[Turn]) -> dict[str, A
         language = language_of(turn["content"])
         said = read(turn["content"], language, earlier=True).said
         products += [said["product"]] if said.get("product") else said.get("products", [])
-        bans += said.get("must_not_say", [])
-        must_say += said.get("must_say", [])
         wishes |= {name: said[name] for name in LASTING if name in said}
+    bans, must_say = wordings(older, folded.get("bans", ()), folded.get("must_say", ()))
     known = {
         "upto": older[-1]["no"],
         "language": language,
@@ -138,13 +140,34 @@ def folded_with(folded: Mapping[str, Any], older: Sequence[Turn]) -> dict[str, A
     return {**known, "text": cut(told(known), SUMMARY_TOKENS)}
 
 
+def wordings(turns: Sequence[Turn], bans: Sequence[str], must_say: Sequence[str]) -> tuple[list[str], list[str]]:
+    """(words that must not be said, words that must) after some turns, from those before them.
+
+    What is said later counts: a word that a later turn wants said is forbidden no more, and the other way round.
+    """
+    banned, wanted = list(bans), list(must_say)
+    for turn in turns:
+        if turn["role"] != "user":
+            continue
+        said = read(turn["content"], language_of(turn["content"]), earlier=True).said
+        own_bans, own_wishes = said.get("must_not_say", []), said.get("must_say", [])
+        banned = [*(ban for ban in banned if not any(is_within(ban, one) for one in own_wishes)), *own_bans]
+        wanted = [*(one for one in wanted if not any(is_within(ban, one) for ban in own_bans)), *own_wishes]
+    return list(dict.fromkeys(banned)), list(dict.fromkeys(wanted))
+
+
+def is_within(word: str, text: str) -> bool:
+    """Whether a word stands in a text, whatever the case."""
+    return word.casefold() in text.casefold()
+
+
 def newest(words: Sequence[str]) -> list[str]:
     """Each word once, the last ones where there are too many."""
     return list(dict.fromkeys(words))[-MOST_WORDS:]
 
 
 def scripts_of(turns: Sequence[Turn], *, characters: int = 0) -> list[dict[str, Any]]:
-    """The scripts among some turns, each with the request before it; an answer to a question is none.
+    """The scripts among some turns, each with the request before it.
 
     characters: how much of the script's own text to keep beside its first sentence.
     """
@@ -153,12 +176,22 @@ def scripts_of(turns: Sequence[Turn], *, characters: int = 0) -> list[dict[str, 
     for turn in turns:
         if turn["role"] == "user":
             asked = turn["content"]
-        elif read(asked, language_of(asked), earlier=True).intent not in ("ask", "chat"):
+        elif is_script(turn, asked):
             place = {"turn": turn["no"], "run_id": turn["run_id"], "asked": asked[:ASKED_CHARACTERS]}
             items = len([line for line in turn["content"].splitlines() if line.strip()])
             text = {"text": turn["content"][:characters]} if characters else {}
             found.append({**place, "first": first_sentence(turn["content"]), "items": items, **text})
     return found
+
+
+def is_script(turn: Turn, asked: str) -> bool:
+    """Whether a turn is a script, or the scripts of a batch, and no answer to a question.
+
+    `remember_turn` says what it keeps. Turns that are older than that have no kind: there the request has to tell.
+    """
+    if kind := turn.get("kind"):
+        return kind in (SCRIPT, BATCH)
+    return read(asked, language_of(asked), earlier=True).intent not in ("ask", "chat")
 
 
 def as_script(one: Mapping[str, Any]) -> dict[str, Any]:

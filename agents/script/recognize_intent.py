@@ -1,7 +1,7 @@
 """Node `script.recognize_intent`: what is asked for: its class, the slots that it fills, what it points back to.
 
 By a model where one is able in the request's language and more than weak, by the rules otherwise, and whenever the
-model fails. Both pass the sets in evals/intent/.
+model fails. The sets in evals/intent/ measure the rules, and any model (`python -m evals intent --model NAME`).
 """
 
 from __future__ import annotations

@@ -15,11 +15,11 @@ from agents.script.check_quality import newest_draft
 from agents.script.model_writer import rewrite_by_model
 from agents.script.quality.finding import Finding
 from agents.script.quality.sentences import sentences
-from agents.script.rule_writer import Part
+from agents.script.rule_writer import Part, joined
 from agents.script.writer import by_rules, written
 from node import Context, Final, Retry, node
 
-WHOLE_TEXT = {"length", "subject", "language"}  # findings that no single sentence causes
+WHOLE_TEXT = {"length", "subject", "language"}  # findings that no single sentence causes; those of a kind of goods too
 
 
 @node("script.rewrite", reads=(*SOURCES, "write", "rewrite", "check_quality"), timeout_seconds=120)
@@ -69,15 +69,22 @@ def mend(parts: Sequence[Part], findings: Sequence[Finding]) -> tuple[list[Part]
     mended: list[Part] = []
     changes: list[dict[str, Any]] = []
     said: set[str] = set()
-    start = 0
+    start, whole = 0, len(joined(parts))
+    of_sentences = [finding for finding in findings if not concerns_all(finding, whole)]
     for part in parts:
         end = start + len(part["text"])
-        inside = [f for f in findings if f["rule"] not in WHOLE_TEXT and start <= f["start"] < end]
+        inside = [f for f in of_sentences if start <= f["start"] < end]
         text = mend_text(part["text"], start, inside, said, changes)
         if text.strip():
             mended.append(Part(kind=part["kind"], text=text.strip(), by=part["by"]))
         start = end + 1  # the line break between parts
     return mended, changes
+
+
+def concerns_all(finding: Finding, length: int) -> bool:
+    """Whether no sentence of a script of so many characters can mend a finding, such as what the law wants said."""
+    covers_all = finding["end"] - finding["start"] >= length and finding.get("rewrite") is None
+    return finding["rule"] in WHOLE_TEXT or covers_all
 
 
 def mend_text(

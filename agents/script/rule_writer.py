@@ -13,7 +13,7 @@ from agents.script.brief import Brief
 from agents.script.data import load
 from agents.script.quality.facts import known_from
 from agents.script.quality.folding import plain
-from agents.script.quality.wording import wrong_words
+from agents.script.quality.wording import REGISTERED, wrong_words
 from agents.script.writing.fitting import Draft, adjust, fill, length_of, parts_of
 from agents.script.writing.parts import Part, joined, spoken_a_minute
 from agents.script.writing.plan import seconds_wanted, slots_for
@@ -65,7 +65,8 @@ def fine_for(brief: Brief) -> Callable[[str], bool]:
     def fine(text: str) -> bool:
         if text not in verdicts:
             out_of_tone = any(word in text.lower() for word in clashing)
-            verdicts[text] = not out_of_tone and not wrong_words(text, brief, known)
+            wrong = [one for one in wrong_words(text, brief, known) if one["rule"] != REGISTERED]
+            verdicts[text] = not out_of_tone and not wrong
         return verdicts[text]
 
     return fine

@@ -15,6 +15,7 @@ from agents.script.quality.finding import Finding
 from agents.script.quality.mending import with_rewrites
 from agents.script.quality.shape import (
     missing_subject,
+    of_product,
     repeated,
     unsaid,
     wrong_language,
@@ -22,15 +23,17 @@ from agents.script.quality.shape import (
     wrong_structure,
     wrong_voice,
 )
-from agents.script.quality.wording import wrong_words
+from agents.script.quality.wording import REGISTERED, wrong_words
 
 
 def check(script: str, brief: Brief, parts: Sequence[Mapping[str, Any]] = ()) -> list[Finding]:
     """Every finding in a script, in the order of the text, those of the whole last. parts: its parts with their kinds,
     where they are known."""
     known = known_from(brief)
+    words = wrong_words(script, brief, known)
     findings = [
-        *with_rewrites(script, wrong_words(script, brief, known), brief, known),
+        *with_rewrites(script, [one for one in words if one["rule"] != REGISTERED], brief, known),
+        *(one for one in words if one["rule"] == REGISTERED),  # told, and nothing to mend
         *repeated(script),
         *wrong_length(script, brief),
         *missing_subject(script, brief),
@@ -38,6 +41,7 @@ def check(script: str, brief: Brief, parts: Sequence[Mapping[str, Any]] = ()) ->
         *(wrong_structure(script, brief, parts) if parts else ()),
         *wrong_voice(script, brief),
         *unsaid(script, brief),
+        *of_product(script, brief),
     ]
     whole = len(script)
     return sorted(findings, key=lambda one: (one["end"] - one["start"] == whole, one["start"], one["end"]))

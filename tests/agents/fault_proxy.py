@@ -53,6 +53,7 @@ PAGE = b"<html><body><h1>Sign in to the guest network</h1></body></html>\n"
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset
 
 Plan = Callable[[int, dict[str, Any]], str | None]
+Says = Callable[[dict[str, Any]], str]  # a request -> what is said to it
 
 
 def seeded(seed: int, share: float, faults: Sequence[str] = FAULTS) -> Plan:
@@ -115,13 +116,13 @@ class Http(ThreadingHTTPServer):
 class FaultProxy:
     """The server, on a free port of 127.0.0.1.
 
-    answer: what is said, or one text a request (the last one again and again); models: what /api/tags and /v1/models
-    list; fault: every request's ("html" also of the lists); plan: asked where `fault` is None; headers, message: of
-    answers with a status; drip_seconds: the pause between two events of every answer; `asked` is set by the first
-    request; `closed`, when a client that was being answered has hung up.
+    answer: what is said, one text a request (the last one again and again), or a function of the request; models: what
+    /api/tags and /v1/models list; fault: every request's ("html" also of the lists); plan: asked where `fault` is None;
+    headers, message: of answers with a status; drip_seconds: the pause between two events of every answer; `asked` is
+    set by the first request; `closed`, when a client that was being answered has hung up.
     """
 
-    answer: str | list[str] | None = None
+    answer: str | list[str] | Says | None = None
     models: tuple[str, ...] = ("qwen3:8b",)
     fault: str | None = None
     plan: Plan | None = None
@@ -180,6 +181,7 @@ class FaultProxy:
             said = self.answer
             if isinstance(said, list):
                 said = said.pop(0) if len(said) > 1 else said[0]
+        said = said(asked) if callable(said) else said
         self.asked.set()
         return self.fault or (self.plan(number, asked) if self.plan else None), said
 

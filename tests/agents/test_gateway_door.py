@@ -466,7 +466,7 @@ def test_texts_are_recorded_only_where_the_tenant_wants_it_and_masked(
     here.door().chat(message)
     without, recorded = log("prompt::text, answer")
     assert without == (None, None)
-    assert "<phone>" in recorded[0] and "<secret>" in recorded[0]
+    assert "138****5678" in recorded[0] and "<openai_key>" in recorded[0]
     assert "13812345678" not in recorded[0] and "sk-abc" not in recorded[0]
     assert recorded[1].startswith("echo:")
 

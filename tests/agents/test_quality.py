@@ -26,6 +26,7 @@ from evals import quality
 from evals.__main__ import main
 from evals.quality import SETS, judge, lines_of
 from tests.agents.fakes import FakeContext
+from tests.agents.skill_driver import Driven
 from tests.agents.test_script_nodes import run_to_draft
 
 ROOT = Path(__file__).parents[2]
@@ -305,6 +306,65 @@ def test_an_offer_leaves_open_what_its_numbers_count_and_what_must_be_said_may_b
     assert words_of("满300元减50元。", brief(row={**ROW, "offer": "满300减50"})) == []
     assert words_of("今天99元。", brief(row=ROW, must_say=("今天99元",))) == []
     assert words_of("今天30元。", brief(row={**ROW, "specification": "30片"})) == ["30"]
+
+
+@pytest.mark.parametrize(
+    ("specification", "text", "unsupported"),
+    [
+        ("30片", "一盒30片。", []),
+        ("30片", "一盒30张。", []),  # a mask is said of both ways
+        ("30片", "一盒30个。", []),  # 个 is said of anything that is counted
+        ("30片", "今天30盒。", ["30"]),
+        ("30片", "今天30箱。", ["30"]),
+        ("30片", "今天30支。", ["30"]),
+        ("30", "今天30盒。", []),  # the row leaves open of what
+        ("12瓶/箱", "12瓶一箱。", []),
+        ("12瓶/箱", "12箱都有。", ["12"]),
+        ("6 bottles", "6 boxes of it.", ["6"]),
+        ("6 bottles", "6 bottles of it.", []),
+        ("6 bottles", "6 pieces of it.", []),
+    ],
+)
+def test_a_number_counts_what_the_row_says_it_counts(specification: str, text: str, unsupported: list[str]) -> None:
+    assert words_of(text, brief(row={"name": "云朵霜", "specification": specification})) == unsupported
+
+
+# -- Names -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_boast_in_the_registered_name_is_told_and_not_refused() -> None:
+    # Given a product whose row calls it by an absolute word
+    row = {"name": "天下第一泉矿泉水", "brand": "天下第一泉", "price": 3, "known": True}
+    given = brief(category="food", row=row, facts={"product": row["name"], "category": "食品"})
+    text = "天下第一泉矿泉水来了，天下第一泉的水3元。"
+    # Then its name is a warning with the reason, to be mended by nobody, and the same words outside of it are an error
+    told = found(text, given)
+    assert [(one["rule"], one["severity"], one["family"], one["text"]) for one in told] == [
+        ("registered-name", "warning", "absolute", "天下第一")
+    ] * 2
+    assert all("登记的商品名" in one["message"] and one["article"] for one in told)
+    assert [one["rule"] for one in found("这水天下第一，大家放心。", given)] == ["ad-law-9.3"]
+    names = [one for one in check(text, given) if one["rule"] == "registered-name"]
+    assert [one["rewrite"] for one in names] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("row", "rule"),
+    [
+        ({"name": "天下第一泉矿泉水", "known": False}, "ad-law-9.3"),  # a name that only the request says
+        ({"name": "根治膏", "known": True}, "ad-law-17"),  # a cure in a name stays one
+    ],
+)
+def test_a_name_that_nobody_registered_and_a_cure_in_a_name_are_refused(row: dict[str, Any], rule: str) -> None:
+    given = brief(row=row, facts={"product": row["name"]})
+    assert [(one["rule"], one["severity"]) for one in found(f"{row['name']}来了。", given)] == [(rule, "error")]
+
+
+def test_the_rules_write_about_a_product_with_such_a_name() -> None:
+    product = {"name": "天下第一泉矿泉水", "brand": "天下第一泉", "price": 3, "category": "food"}
+    output = Driven("script", {"query": "写一段讲解", "product": product}).output
+    assert "天下第一泉矿泉水" in output["script"] and output["quality"]["passed"]
+    assert {one["rule"] for one in output["quality"]["findings"]} == {"registered-name"}
 
 
 # -- Many words --------------------------------------------------------------------------------------------------------

@@ -229,3 +229,27 @@ def test_every_pack_that_comes_along_is_right() -> None:
     assert len(packs) >= 8
     for path in packs:
         assert read_file(path, Pack).version
+
+
+def test_packs_are_read_ahead_and_mistakes_are_left_to_the_first_check(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a process that is going to check scripts
+    def read_ahead(shelf: Shelf) -> None:
+        monkeypatch.setattr(shelves, "SHELF", shelf)
+        shelves.read_ahead()
+        for thread in threading.enumerate():
+            if thread.name == "rule packs":
+                thread.join(10)
+
+    # When it reads ahead, then the packs are there before anybody asks
+    shelf = Shelf(folder)
+    read_ahead(shelf)
+    monkeypatch.setattr(shelves, "read_folder", lambda where: pytest.fail("the packs are read a second time"))
+    assert words_found(shelf, "玫瑰色") == ["玫瑰色"]
+    monkeypatch.undo()
+    # And without any good pack the thread is silent, and the first check tells
+    empty = Shelf(tmp_path_factory.mktemp("no packs"))
+    read_ahead(empty)
+    with pytest.raises(InvalidPack):
+        empty.book()

@@ -19,6 +19,7 @@ from storage import sessions
 from storage.tables import uuid7
 from storage.tenants import create_tenant
 from tests.agents.fakes import FakeContext, FakeModels
+from tests.agents.skill_driver import Driven
 
 PASSED = {"passed": True, "findings": [], "score": 1.0}
 
@@ -219,3 +220,80 @@ def test_the_answer_to_a_question_is_remembered_with_its_request(tenant: UUID) -
     )
     loaded = load_context({"input": {"query": "再来一段"}}, context(tenant, session_id))
     assert [script["turn"] for script in loaded["scripts"]] == [2]
+
+
+# -- what a turn was ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "outputs", "scripts"),
+    [
+        # what the words look like is another thing than what the run gave: an answer, a script, a batch
+        ("写一段面霜的讲解", {"answer": {"text": "先说说是哪一款。"}, "write": None, "clarify": {"intent": "ask"}}, 0),
+        ("直播间没人说话咋办", {"write": {"script": "来，先点个关注。"}}, 1),
+        ("怎么卖", {"answer": {"text": "一\n二"}, "write": None, "recognize_intent": {"intent": "batch"}}, 1),
+    ],
+)
+def test_what_a_turn_was_is_known_from_the_run_and_not_from_its_words(
+    tenant: UUID, query: str, outputs: dict[str, Any], scripts: int
+) -> None:
+    session_id = sessions.create(tenant, {})["session_id"]
+    remember_turn(done(load_context={"query": query}, **outputs), context(tenant, session_id))
+    loaded = load_context({"input": {"query": "第一个短一点"}}, context(tenant, session_id))
+    assert len(loaded["scripts"]) == scripts
+    assert [one["asked"] for one in loaded["scripts"]] == [query] * scripts
+    assert "memory" not in sessions.get(tenant, session_id)
+
+
+def test_the_kinds_of_turns_outlast_the_folding_of_older_ones(tenant: UUID) -> None:
+    # Given a session whose turns have kinds, and so many that the older ones are folded
+    session_id = sessions.create(tenant, {})["session_id"]
+    for n in range(9):
+        answered = {"answer": {"text": f"第{n}个答案。"}, "write": None, "clarify": {"intent": "ask"}}
+        written = {"write": {"script": f"第{n}段。"}}
+        state = done(load_context={"query": f"写第{n}段"}, **(answered if n % 2 else written))
+        remember_turn(state, context(tenant, session_id))
+    folded, turns = sessions.remembered(tenant, session_id)
+    # Then the folded ones and those after them are told apart alike, and only the latter have a kind of their own
+    assert folded["upto"] and [turn["kind"] for turn in turns if turn["role"] == "assistant"][-1] == "script"
+    loaded = load_context({"input": {"query": "短一点"}}, context(tenant, session_id))
+    assert [one["asked"] for one in loaded["scripts"]] == [f"写第{n}段" for n in range(0, 9, 2)]
+
+
+# -- bans --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_ban_of_a_recent_turn_holds_until_the_word_is_wanted(tenant: UUID) -> None:
+    # Given a session of few turns, none of them folded, in which a word was forbidden
+    session_id = sessions.create(tenant, {})["session_id"]
+    talk(tenant, session_id, ("写一段面霜的讲解，别提包邮", "看看这罐面霜。"), ("再来一段口红的", "看看这支口红。"))
+    asking = {"input": {"query": "再来一段眼霜的"}}
+    assert load_context(asking, context(tenant, session_id))["bans"] == ["包邮"]
+    # When a later turn wants it said, then it is forbidden no more
+    talk(tenant, session_id, ("再来一段，一定要提到包邮", "这罐包邮。"))
+    assert load_context(asking, context(tenant, session_id))["bans"] == []
+    # And when it is forbidden again, it is
+    talk(tenant, session_id, ("再来一段，不要说包邮", "看看这罐。"))
+    assert load_context(asking, context(tenant, session_id))["bans"] == ["包邮"]
+
+
+def test_a_question_about_a_word_forbids_nothing(tenant: UUID) -> None:
+    session_id = sessions.create(tenant, {})["session_id"]
+    talk(tenant, session_id, ("直播间为什么不能说全网第一？", "广告法不让说。"))
+    assert load_context({"input": {"query": "写一段"}}, context(tenant, session_id))["bans"] == []
+
+
+def test_a_price_that_is_not_to_be_told_stays_unsaid_in_later_scripts(tenant: UUID) -> None:
+    # Given a session in which the price was not to be told
+    session_id = sessions.create(tenant, {})["session_id"]
+    talk(tenant, session_id, ("写一段面霜的讲解，别提价格", "看看这罐面霜。"))
+    # When scripts for a product with a price are written two turns later, by the rules and by a model that tells it
+    told = "来，看看晨露水润精华。质地轻薄好推开，今天129元，关注一下。" + "脸干的朋友抹开看看。" * 3
+    for models in (FakeModels(), FakeModels(answers=[told] * 3, languages=("zh",))):
+        ctx = context(tenant, session_id)
+        ctx.models, models.host = models, ctx
+        done = Driven("script", {"query": "写一段水润精华的讲解"}, ctx)
+        # Then neither word nor number is in it, and the other facts are
+        assert "129" not in done.output["script"] and "价格" not in done.output["script"]
+        assert "质地轻薄好推开" in done.output["script"]
+        assert done.output["quality"]["passed"]

@@ -13,7 +13,7 @@ from agents.script.data import load
 from agents.script.recognize_intent import understand
 from agents.script.rules import check_words
 from agents.script.skills.answer import brief_of
-from agents.script.skills.batch import RETRIES, batch_item, state_for
+from agents.script.skills.batch import RETRIES, batch_item, reasons, state_for
 from node import Final, Retry
 from tests.agents.fakes import FakeContext, FakeModels
 from tests.agents.skill_driver import Driven
@@ -180,7 +180,13 @@ def test_a_batch_writes_for_each_and_a_bad_item_fails_no_other() -> None:
     told = [data for type, data in run.ctx.events if type == "item_done"]
     assert [one["index"] for one in told] == [0, 1, 2]
     assert "script" in told[0] and told[1]["error"] == items[1]["error"]
-    assert any("1 of 3" in reason for reason in run.ctx.degraded)
+    told_why = f"1 of 3 products have no script: 1 unknown_product (there is no product of the id {wrong})"
+    assert told_why in run.ctx.degraded
+
+
+def test_the_failed_items_of_a_batch_are_counted_by_reason() -> None:
+    failed = [{"error": {"code": code, "message": f"{code} {no}"}} for no, code in enumerate("abbcb")]
+    assert reasons(failed) == "3 b (b 1); 1 a (a 0); 1 c (c 3)"
 
 
 def test_an_item_is_tried_again_before_it_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,10 +8,15 @@ from typing import Any
 
 import yaml
 
+try:
+    from yaml import CSafeLoader as SafeLoader  # the same, several times as fast
+except ImportError:  # PyYAML was built without libyaml
+    from yaml import SafeLoader  # type: ignore[assignment]
+
 FOLDER = Path(__file__).parent
 
 
 @cache
 def load(name: str) -> Any:
     """The content of the YAML file `name` (without its ending) of this folder; read once a process."""
-    return yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    return yaml.load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"), SafeLoader)

@@ -26,6 +26,7 @@ BY_PLACE_ZH = re.compile(
     rf"(?=的(?:{GENRES_ZH}|$|[，。,!！{HIDDEN}])|(?:{GENRES_ZH})|[，。,!！{HIDDEN}]|$|吧$)"
 )
 NO_NAMES_ZH = pattern(load("cues")["names"]["no_beginnings"])
+ALL_GENRE_ZH = re.compile(rf"(?:{GENRES_ZH})+")  # 写一段讲解 names nothing
 NO_INSIDE_ZH = re.compile(r"[写来做出编][一个段条篇]|一[段个条篇]")  # 枕写一段 is no name
 STOPS_EN = frozenset(map(str, load("cues")["names"]["stops"]))
 NO_PEOPLE_EN = ("viewers", "everyone", "people", "audience", "fans")
@@ -149,7 +150,7 @@ def is_verb(mark: Mark) -> bool:
 
 def no_name_zh(name: str) -> bool:
     """Whether Chinese words are none that could name a product."""
-    return bool(NO_NAMES_ZH.match(name) or NO_INSIDE_ZH.search(name))
+    return bool(NO_NAMES_ZH.match(name) or NO_INSIDE_ZH.search(name) or ALL_GENRE_ZH.fullmatch(name))
 
 
 def no_name_en(name: str) -> bool:

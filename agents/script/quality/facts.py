@@ -13,13 +13,14 @@ from agents.script.data import load
 from agents.script.quality.finding import Finding, finding
 from agents.script.quality.folding import Folded, fold, plain
 from agents.script.quality.matching import Hit
-from agents.script.quality.numbers import COUNTED, Number, numbers_in
+from agents.script.quality.numbers import ANY_COUNTED, COUNTED, Number, numbers_in
 from agents.script.words import LANGUAGES
 
 NO_FACTS = {
     "id", "known", "category", "category_label", "language", "fields", "banned", "brand_bans", "compliance_tags",
     "currency", "created_at", "updated_at", "archived_at",
 }  # fmt: skip
+NAMES = ("name", "brand")
 MAX_FACTS, MAX_PLACES = 200, 20
 SHORTEST_FACT = 2
 DIGITS = re.compile(r"\d+(?:\.\d+)?")
@@ -115,7 +116,8 @@ Ban: TypeAlias = tuple[str, str, str]  # whose, the name of who it is, the word
 class Known:
     """What a script may rest on, folded once for all its sentences.
 
-    text: all the row says; names: of the product, its brand and the creator; labels: of the category, in the lexicon's
+    text: all the row says; names: of the product, its brand and the creator; registered: those of them by which the
+    product's row calls it; labels: of the category, in the lexicon's
     words; phrases: of the request and the creator, with numbers that hold within them only; numbers: of the row;
     prices: those that are money; bare: the digits within codes such as SPF50 too; said: numbers with their unit that
     the request says.
@@ -123,6 +125,7 @@ class Known:
 
     text: str
     names: tuple[str, ...]
+    registered: tuple[str, ...]
     labels: tuple[str, ...]
     bans: tuple[Ban, ...]
     phrases: tuple[str, ...]
@@ -149,6 +152,8 @@ def known_from(brief: Brief, row: Mapping[str, Any] | None = None, bans: Sequenc
     return Known(
         text="\n".join(fact.folded for fact in facts),
         names=tuple(plain(str(name)) for name in [*names, *(row.get("aliases") or ())] if name),
+        # A name that only the request says is nobody's: `known` is false, and nobody stands for it.
+        registered=tuple(plain(str(row[name])) for name in NAMES if row.get(name) and row.get("known", True)),
         labels=tuple(plain(label) for label in category_labels() if label == brief.facts.get("category")),
         bans=tuple(dict.fromkeys([*bans_of(brief, row), *bans])),
         phrases=tuple(text for text in (plain(str(phrase)) for phrase in phrases if phrase) if DIGITS.search(text)),
@@ -189,11 +194,14 @@ def unsupported_numbers(script: str, folded: Folded, language: str, known: Known
 
 def _is_given(number: Number, known: Known) -> bool:
     """With a unit: the row or the request says the same number of the same, or the row leaves open of what (a price is
-    money). Of what is counted ("3 boxes") the row's number is enough: people count one thing in many words."""
+    money). 30 pieces are no 30 boxes, but 「30个」 is said of anything that is counted; without a unit, a number of the
+    row's is enough."""
     one = (number.value, number.unit)
     if one in known.numbers or one in known.said:
         return True
-    if (number.unit is None or number.unit in COUNTED) and number.value in known.bare:
+    if number.unit is None and number.value in known.bare:
+        return True
+    if number.unit == ANY_COUNTED and any((number.value, unit) in known.numbers for unit in COUNTED):
         return True
     if number.unit == "money" and number.value in known.prices:
         return True

@@ -26,14 +26,17 @@ UNITS = {
     "centimetre": "厘米|cm",
     "millimetre": "毫米|mm",
 }
-# What is counted, each another: 30 seconds of talk are no 30 yuan, and 5 scripts are no 5 boxes.
+# What is counted, each another: 30 seconds of talk are no 30 yuan, 5 scripts are no 5 boxes, and 30 pieces are no 30
+# boxes. Words that are said of one thing alike stand together; those of ANY_COUNTED are said of any.
+ANY_COUNTED = "counted"
 COUNTERS = (
-    "秒|seconds?", "条", "段", "parts?", "件", "个", "pieces?|pcs", "份", "盒|box|boxes", "包|packs?", "袋", "箱",
-    "套|sets?", "瓶|bottles?", "罐", "支", "只", "片", "粒", "张", "台", "双", "对", "次|times", "遍",
-    "人|people", "位", "岁",
+    "秒|seconds?", "条", "段", "parts?", "件", "份", "盒|box|boxes", "包|袋|packs?|bags?", "箱|cases?",
+    "套|组|sets?", "瓶|罐|bottles?|jars?", "支|只|枚", "片|张|sheets?", "粒|颗|capsules?|tablets?", "台",
+    "双|对|pairs?", "次|遍|times", "人|位|people", "岁",
 )  # fmt: skip
 COUNTED = frozenset(f"counted{i}" for i in range(len(COUNTERS)))
 UNITS |= {f"counted{i}": words for i, words in enumerate(COUNTERS)}
+UNITS[ANY_COUNTED] = "个|pieces?|pcs"
 UNIT = "|".join(f"(?P<{name}>{words})" for name, words in UNITS.items())
 ARABIC = re.compile(
     rf"(?<![a-z\d.])(?P<sign>[¥$])?(?P<number>\d+(?:,\d{{3}})*(?:\.\d+)?)[\s\-]?(?:(?:{UNIT})(?![a-z]))?"

@@ -13,9 +13,10 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from agents.script.data import load
 from agents.script.quality.folding import plain
 from agents.script.quality.terms import Disguises
-from gateway.backends.yaml_lines import Unreadable, path_of, read
+from storage.yaml_lines import Unreadable, path_of, read
 
 EVASIONS = "evasions.yaml"
 MAX_BYTES = 1024 * 1024
@@ -112,14 +113,17 @@ class Wording(_Strict):
 
 
 class Rule(_Strict):
-    """One rule. negatable: "cannot cure" is fine; unless_in_row: fine where the product's row says it; support: groups
-    of words that mean the same, for the row may word it otherwise."""
+    """One rule. negatable: "cannot cure" is fine; unless_in_row: fine where the product's row says it, if the product
+    has one of the tags `row_counts_with` (where there are any) and none of `row_counts_not_with`; support: groups of
+    words that mean the same, for the row may word it otherwise."""
 
     id: Name
     family: Name
     severity: Literal["error", "warning"] = "error"
     negatable: bool = False
     unless_in_row: bool = False
+    row_counts_with: tuple[Term, ...] = ()
+    row_counts_not_with: tuple[Term, ...] = ()
     support: tuple[tuple[Term, ...], ...] = ()
     zh: Wording | None = None
     en: Wording | None = None
@@ -131,15 +135,48 @@ class Rule(_Strict):
         return self
 
 
+class Told(_Strict):
+    """A reason in one language."""
+
+    reason: Text
+    article: Text | None = None
+
+
+class Notice(_Strict):
+    """Something about a whole script of the pack, told of every one; with a `statement` (its name in
+    data/statements.yaml) of every one that does not say that."""
+
+    id: Name
+    family: Name
+    severity: Literal["error", "warning"] = "error"
+    statement: str | None = None
+    zh: Told | None = None
+    en: Told | None = None
+
+    @field_validator("statement")
+    @classmethod
+    def _is_there(cls, name: str | None) -> str | None:
+        if name is not None and name not in load("statements"):
+            raise ValueError(f"there is no statement {name!r}, only {', '.join(load('statements'))}")
+        return name
+
+    def say(self, language: str) -> str | None:
+        """What a script has to say in this language, or None."""
+        return str(load("statements")[self.statement][language]) if self.statement else None
+
+
 class Pack(_Strict):
-    """One file. categories, platforms: where it holds; empty: everywhere."""
+    """One file. categories, tags: of products for which it holds (one of either is enough); platforms: where it holds;
+    empty: for everything, everywhere."""
 
     id: Name
     version: Annotated[str, Field(min_length=1, max_length=40)]
     title: Text
     categories: tuple[Term, ...] = ()
+    tags: tuple[Term, ...] = ()
     platforms: tuple[Term, ...] = ()
-    rules: tuple[Rule, ...] = Field(min_length=1, max_length=500)
+    rules: tuple[Rule, ...] = Field((), max_length=500)
+    notices: tuple[Notice, ...] = Field((), max_length=20)
 
     @field_validator("rules")
     @classmethod
@@ -148,6 +185,12 @@ class Pack(_Strict):
         if doubled := {one for one in ids if ids.count(one) > 1}:
             raise ValueError(f"rule ids given twice: {', '.join(sorted(doubled))}")
         return rules
+
+    @model_validator(mode="after")
+    def _holds_something(self) -> Pack:
+        if not (self.rules or self.notices):
+            raise ValueError("rules or notices are expected")
+        return self
 
 
 class Evasions(_Strict):

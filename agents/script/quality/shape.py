@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from agents.script.brief import Brief
+from agents.script.brief import Brief, notices_of
 from agents.script.data import load
 from agents.script.quality.finding import Finding, finding
 from agents.script.quality.folding import plain
@@ -89,6 +89,26 @@ def unsaid(script: str, brief: Brief) -> Iterator[Finding]:
     """What the request wants said, and the script does not say."""
     heard = plain(script)
     for word in brief.must_say:
-        if word.strip() and plain(word) not in heard:
+        if word.strip() and word not in brief.statements and plain(word) not in heard:
             message = {"zh": f"没有说到：{word}", "en": f"it does not say: {word}"}[brief.language]
             yield finding("must-say", script, 0, len(script), message, pack="shape", severity="warning")
+
+
+def of_product(script: str, brief: Brief) -> Iterator[Finding]:
+    """What the packs of the product's kind want said in every script of it, or told of it."""
+    heard = plain(script)
+    for pack, notice, told in notices_of(brief):
+        said = notice.say(brief.language)
+        if said is None or plain(said) not in heard:
+            yield finding(
+                f"{pack.id}-{notice.id}",
+                script,
+                0,
+                len(script),
+                told.reason,
+                severity=notice.severity,
+                family=notice.family,
+                pack=pack.id,
+                version=pack.version,
+                article=told.article or "",
+            )

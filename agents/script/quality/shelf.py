@@ -9,6 +9,7 @@ another name and rename it: one that is half written may be read as it is.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 import time
@@ -19,11 +20,12 @@ from pathlib import Path
 import structlog
 
 from agents.script.data import FOLDER
+from agents.script.quality.folding import plain
 from agents.script.quality.matching import Matcher, compiled
-from agents.script.quality.packs import EVASIONS, Evasions, InvalidPack, Pack, read_file
+from agents.script.quality.packs import EVASIONS, Evasions, InvalidPack, Notice, Pack, Told, read_file
 from agents.script.quality.terms import pattern_of
 from agents.script.words import LANGUAGES
-from gateway.backends.file_stamp import Stamps, stamp_of
+from storage.file_stamp import Stamps, stamp_of
 
 log = structlog.get_logger()
 
@@ -44,10 +46,10 @@ class Book:
         self._matchers: dict[tuple[str, tuple[str, ...]], Matcher] = {}
         self._words: dict[str, re.Pattern[str]] = {}
 
-    def matcher(self, language: str, category: str, platform: str | None) -> Matcher:
-        """What holds for a script. A pack for its category comes before one for all: it knows more."""
-        here = [pack for pack in self.packs if _holds(pack, category, platform)]
-        here.sort(key=lambda pack: (not pack.categories, not pack.platforms))
+    def matcher(self, language: str, category: str, platform: str | None, tags: Sequence[str] = ()) -> Matcher:
+        """What holds for a script. A pack for its category or its product comes before one for all: it knows more."""
+        here = self.holding(category, platform, tags)
+        here.sort(key=lambda pack: (not (pack.categories or pack.tags), not pack.platforms))
         key = (language, tuple(pack.id for pack in here))
         matcher = self._matchers.get(key)  # held here: another thread may clear at any moment
         if matcher is None:
@@ -55,6 +57,10 @@ class Book:
                 self._matchers.clear()
             matcher = self._matchers[key] = self._compiled(here, language)
         return matcher
+
+    def holding(self, category: str, platform: str | None, tags: Sequence[str] = ()) -> list[Pack]:
+        """The packs that hold for a script. tags: the product's `compliance_tags`."""
+        return [pack for pack in self.packs if _holds(pack, category, platform, tags)]
 
     def word(self, word: str) -> re.Pattern[str]:
         """A creator's or a brand's own word, with its disguises."""
@@ -78,9 +84,26 @@ class Book:
         return compiled(packs, language, self._disguises, self._negations.get(language, "(?!)"))
 
 
-def _holds(pack: Pack, category: str, platform: str | None) -> bool:
+def _holds(pack: Pack, category: str, platform: str | None, tags: Sequence[str]) -> bool:
     fits_platform = not pack.platforms or any(name.lower() in (platform or "").lower() for name in pack.platforms)
-    return fits_platform and (not pack.categories or category in pack.categories)
+    fits_all = not (pack.categories or pack.tags)
+    return fits_platform and (fits_all or category in pack.categories or any_of(pack.tags, tags))
+
+
+def any_of(known: Sequence[str], tags: Sequence[str]) -> bool:
+    """Whether a product has one of these tags, whatever the case and the width of their letters."""
+    return bool(known and tags) and bool({plain(one) for one in known} & {plain(tag).strip() for tag in tags})
+
+
+def notices_for(
+    language: str, category: str, platform: str | None, tags: Sequence[str]
+) -> Iterator[tuple[Pack, Notice, Told]]:
+    """What has to be said in a script, or be told of it, with the packs that say so."""
+    for pack in book().holding(category, platform, tags):
+        for notice in pack.notices:
+            told: Told | None = getattr(notice, language, None)
+            if told is not None:
+                yield pack, notice, told
 
 
 class Shelf:
@@ -151,3 +174,14 @@ SHELF = Shelf(FOLDER / "rule_packs")
 def book() -> Book:
     """The rule packs of this moment."""
     return SHELF.book()
+
+
+def read_ahead() -> None:
+    """Read the packs in a thread of their own, for a process that is going to check scripts: nearly a second of work
+    that its first script need not wait for. What is wrong with them is told by the first check."""
+    threading.Thread(target=_read_quietly, name="rule packs", daemon=True).start()
+
+
+def _read_quietly() -> None:
+    with contextlib.suppress(InvalidPack):
+        SHELF.book()

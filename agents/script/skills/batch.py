@@ -8,6 +8,7 @@ fails for good in it becomes its output, `{"error": {...}}`, so that it fails no
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 from uuid import UUID
@@ -30,6 +31,7 @@ REMEMBERED = 20  # scripts that the session keeps of a batch, so that 「第二�
 ROUNDS = 2
 RETRIES = 3
 MAX_ERROR_CHARACTERS = 500
+SHOWN_OF_A_REASON = 120  # characters
 LEAST_SECONDS = 20.0  # with less than this left nothing is written: past its deadline a step is lost, and not failed
 ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -190,9 +192,18 @@ def batch_summary(state: Mapping[str, Any], ctx: Context) -> dict[str, Any]:
     items: Sequence[Mapping[str, Any]] = [one for one in state["item"] or [] if one]
     failed = [one for one in items if one.get("error")]
     if failed:
-        ctx.degrade(f"{len(failed)} of {len(items)} products have no script: {failed[0]['error']['message']}")
+        ctx.degrade(f"{len(failed)} of {len(items)} products have no script: {reasons(failed)}")
     lines = [" ".join(one["script"].split()) if "script" in one else missing(one, state) for one in items[:REMEMBERED]]
     return {"text": "\n".join(lines), "written": len(items) - len(failed), "failed": len(failed)}
+
+
+def reasons(failed: Sequence[Mapping[str, Any]]) -> str:
+    """Why items failed: how many of each kind, the most frequent first, with what the first of each was told."""
+    first: dict[str, str] = {}
+    for one in failed:
+        first.setdefault(one["error"]["code"], one["error"]["message"])
+    counts = Counter(one["error"]["code"] for one in failed)
+    return "; ".join(f"{times} {code} ({first[code][:SHOWN_OF_A_REASON]})" for code, times in counts.most_common())
 
 
 def missing(item: Mapping[str, Any], state: Mapping[str, Any]) -> str:

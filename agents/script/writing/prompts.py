@@ -19,7 +19,7 @@ from agents.script.writing.parts import spoken_a_minute
 from agents.script.writing.plan import kinds_of, seconds_wanted
 from agents.script.writing.speech import VERTICALS
 
-ENVIRONMENT = Environment(
+ENVIRONMENT = Environment(  # nosec B701 # its texts go to a model, never to a browser
     loader=FileSystemLoader(FOLDER / "prompts"),
     undefined=StrictUndefined,
     autoescape=False,  # speech, not HTML
