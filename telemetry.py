@@ -1,6 +1,6 @@
 """Logs and traces: one JSON line a log entry with run, step and trace id; spans when the OTEL_* environment asks.
 
-Every process calls `setup("web")` (or "worker", ...) once. After that
+Every process calls `setup("web", mask=...)` (or "worker", ...) once. After that
 
     with telemetry.span("script.write", traceparent=run.traceparent, run_id=run_id, step="write"):
         log.info("written", words=120)          # carries run_id, step and trace_id by itself
@@ -19,7 +19,7 @@ import re
 import secrets
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -46,10 +46,17 @@ _tracer: Any = None
 _provider: Any = None
 
 
-def setup(process_name: str, *, level: str = "INFO", log_format: str = "json") -> None:
+def setup(
+    process_name: str,
+    *,
+    level: str = "INFO",
+    log_format: str = "json",
+    mask: Callable[[Any], Any] | None = None,
+) -> None:
     """Send structlog and the standard library's logging to stderr in one shape; start tracing if it is asked for.
 
-    process_name: stands in every line as `process`; log_format: "json", or "console" for people.
+    process_name: stands in every line as `process`; log_format: "json", or "console" for people; mask: makes of a
+    line's values, with the text of exceptions among them, what may be written: values of JSON.
     """
     shared: list[Any] = [
         merge_contextvars,
@@ -59,9 +66,14 @@ def setup(process_name: str, *, level: str = "INFO", log_format: str = "json") -
         structlog.processors.StackInfoRenderer(),
         _process(process_name),
     ]
-    last: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
+    last: list[Any] = [structlog.processors.format_exc_info]  # before the mask: a trace quotes what went wrong
+    if mask:
+        last.append(_masking(mask))
     if log_format == "console":
-        last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        plain = structlog.dev.plain_traceback  # else it asks for traces that are not text yet
+        last.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain))
+    else:
+        last.append(structlog.processors.JSONRenderer(ensure_ascii=False))
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -92,6 +104,13 @@ def _process(name: str) -> Any:
         return event
 
     return add
+
+
+def _masking(mask: Callable[[Any], Any]) -> Any:
+    def masked(_logger: Any, _method: str, event: dict[str, Any]) -> Any:
+        return mask(event)
+
+    return masked
 
 
 def _start_tracing(process_name: str) -> None:

@@ -1,15 +1,20 @@
 """`python -m evals [SUITE ...]`: the labelled sets, run and shown as tables. Without a name: all that are there.
 
 A suite is a module of this folder with `run() -> rows`, each row a mapping of columns. `--lines` shows what went wrong,
-where the suite has a `wrong() -> lines`.
+where the suite has a `wrong() -> lines`. `--model NAME` asks a backend of the models file too, in the suites whose
+`run` takes a `model`. Where a suite has a `below(rows) -> reasons` and there are any, the exit code is 1.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib
+import inspect
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from settings import SettingsError
 
 FOLDER = Path(__file__).parent
 
@@ -28,17 +33,31 @@ def table(rows: Sequence[Mapping[str, object]]) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the named suites. 2: a name is no suite."""
-    names = [one for one in arguments if one != "--lines"] or suites()
+    """Run the named suites. 1: a suite is below its thresholds; 2: a name is no suite, or the model is none."""
+    parser = argparse.ArgumentParser(prog="python -m evals", description="The labelled sets, as tables.")
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"one of {', '.join(suites())}; default: all")
+    parser.add_argument("--lines", action="store_true", help="show what went wrong, of the sets that are tuned on")
+    parser.add_argument("--model", metavar="NAME", help="ask this backend of the models file too")
+    given = parser.parse_args(arguments)
+    names, bad = given.suites or suites(), False
     if unknown := [name for name in names if name not in suites()]:
         print(f"no such suite: {', '.join(unknown)}; there are: {', '.join(suites())}", file=sys.stderr)
         return 2
     for name in names:
         module = importlib.import_module(f"evals.{name}")
-        print(f"{name}\n{table(module.run())}\n")
-        if "--lines" in arguments and hasattr(module, "wrong"):
+        takes_model = given.model and "model" in inspect.signature(module.run).parameters
+        try:
+            rows = module.run(model=given.model) if takes_model else module.run()
+        except SettingsError as wrong:
+            print(f"error: {wrong}", file=sys.stderr)
+            return 2
+        print(f"{name}\n{table(rows)}\n")
+        reasons = module.below(rows) if hasattr(module, "below") else []
+        print("".join(f"{reason}\n" for reason in reasons), end="")
+        bad = bad or bool(reasons)
+        if given.lines and hasattr(module, "wrong"):
             print("\n".join(module.wrong()))
-    return 0
+    return 1 if bad else 0
 
 
 if __name__ == "__main__":

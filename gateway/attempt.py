@@ -18,7 +18,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 
 import metrics
 import telemetry
-from gateway import breaker, masking
+from gateway import breaker
 from gateway.backend import Backend
 from gateway.host import Host
 from gateway.request import Ask, Caller, estimated_tokens, text_of
@@ -26,6 +26,8 @@ from gateway.wire import talk
 from gateway.wire.failures import Failed
 from gateway.wire.talk import Piece
 from node import Pause
+from policy import limiter, tenant_limits
+from policy.pii.mask import masked
 from settings import settings
 from storage import model_calls
 from storage.model_calls import Exhausted, NewCall, Status, Usage
@@ -230,7 +232,8 @@ def _reserve(request: Request, backend: Backend) -> NewCall:
     """Take what the call may cost at most from the tenant's budget, and open its row. Pause where it is used up."""
     row = row_of(request, backend)
     try:
-        model_calls.open_call(row)
+        limits = tenant_limits.of(row.tenant_id)
+        model_calls.open_call(row, tokens_per_day=limits.tokens_per_day)
     except Exhausted as exhausted:
         raise _pause(exhausted) from exhausted
     return row
@@ -255,7 +258,7 @@ def _settle(
         breaker.succeeded(backend.name, tally.first_token_ms or tally.latency_ms, probe=probe)
     usage = tally.usage(request.ask, backend, answered=answered)
     keep = request.policy.record_text
-    model_calls.close_call(
+    used_today = model_calls.close_call(
         row,
         usage,
         status=status,
@@ -263,8 +266,9 @@ def _settle(
         latency_ms=tally.latency_ms,
         first_token_ms=tally.first_token_ms,
         prompt=_shown(request.ask) if keep else None,
-        answer=masking.masked("".join(tally.texts)) if keep else None,
+        answer=masked("".join(tally.texts)) if keep else None,
     )
+    limiter.spent(row.tenant_id, usage.tokens_in + usage.tokens_out, used_today=used_today)
     metrics.TOKENS.labels(request.caller.agent_id, backend.model).inc(usage.tokens_in + usage.tokens_out)
     metrics.MODEL_CALLS.labels(backend.name, status if code is None else code).inc()
     if tally.first_token_ms is not None:
@@ -286,4 +290,4 @@ def _settle(
 
 def _shown(ask: Ask) -> list[dict[str, str]]:
     """The messages as the log may keep them."""
-    return [{"role": str(one.get("role", "")), "content": masking.masked(text_of(one))} for one in ask.messages]
+    return [{"role": str(one.get("role", "")), "content": masked(text_of(one))} for one in ask.messages]

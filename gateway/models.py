@@ -34,6 +34,7 @@ from gateway.request import Ask, Caller, Messages
 from gateway.wire import embeddings
 from gateway.wire.talk import Piece
 from node import Final, Pause
+from policy import tenant_limits
 from settings import settings
 from storage import model_policies
 
@@ -170,9 +171,10 @@ class Models:
     def _candidates(self, ask: Ask, model: Backend | None) -> list[Backend]:
         configuration = self._configuration()
         healths = breaker.healths([backend.name for backend in configuration.backends])
+        by_plan = tenant_limits.of(self._caller.tenant_id).allowed_models
         return routing.order(
             ask,
-            configuration.backends,
+            [backend for backend in configuration.backends if routing.is_allowed(backend, by_plan)],
             strategy=configuration.routing_strategy,
             median_ms={name: health.median_ms for name, health in healths.items()},
             allowed=model_policies.policy_of(self._caller.tenant_id).allowed_models,

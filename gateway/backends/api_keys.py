@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gateway.backends.file_stamp import Stamp, stamp_of
 from settings import secret_named
+from storage.file_stamp import Stamp, stamp_of
 
 MAX_KEY_BYTES = 16 * 1024
 FIELDS = ("api_key", "api_key_env", "api_key_file")

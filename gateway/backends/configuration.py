@@ -19,9 +19,9 @@ import structlog
 
 from gateway.backend import Backend
 from gateway.backends import discovery
-from gateway.backends.file_stamp import Stamps, unchanged
 from gateway.backends.models_file import Configuration, InvalidModelsFile, Loaded, load
 from settings import Settings, settings
+from storage.file_stamp import Stamps, unchanged
 
 log = structlog.get_logger()
 

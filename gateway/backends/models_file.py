@@ -36,10 +36,10 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from gateway.backend import EMBEDDING, Backend, Kind
 from gateway.backends import discovery
 from gateway.backends.api_keys import KeyMistake, Keys
-from gateway.backends.file_stamp import Stamps, stamp_of
-from gateway.backends.yaml_lines import Document, Mistake, Place, Unreadable, path_of, read
 from gateway.routing import Strategy
 from settings import Settings, SettingsError
+from storage.file_stamp import Stamps, stamp_of
+from storage.yaml_lines import Document, Mistake, Place, Unreadable, path_of, read
 
 MAX_BYTES = 1024 * 1024
 SAME_NAMES = (

@@ -40,7 +40,7 @@ Value: TypeAlias = tuple[bytes, float]  # an answer's JSON, and the monotonic ti
 
 L1_BYTES = 16 * 1024 * 1024
 L1_ENTRIES = 16_384
-L2_TO_L1_SECONDS = 60.0  # what came from Redis is asked for there again soon: only Redis knows when it ends
+L1_SECONDS = 60.0  # then Redis is asked again: only Redis knows when an answer ends, or was to be forgotten
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def keep(miss: Miss, answer: CachedAnswer) -> None:
     if not miss.key:
         return
     value = _value(answer)
-    _remember(miss.key, value, miss.seconds)
+    _remember(miss.key, value, min(miss.seconds, L1_SECONDS))
     model_cache.put(miss.tenant_id, miss.key, value, miss.seconds)
     landed(miss.key, value)
     # A call of a tool is an act: near is not near enough for that.
@@ -183,7 +183,7 @@ def _from_l2(tenant_id: UUID, key: str, seconds: float) -> Hit | None:
     value = model_cache.get(tenant_id, key)
     hit = _hit("l2", value)
     if hit and value:
-        _remember(key, value, min(seconds, L2_TO_L1_SECONDS))
+        _remember(key, value, min(seconds, L1_SECONDS))
     return hit
 
 
