@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 INSTALL := $(or $(SYSTEM_PYTHON),$(error Python 3.11 or newer is needed: set SYSTEM_PYTHON)) operate/install.py
 ARGS ?=
 
-.PHONY: help install install-dev demo test lint chaos evals bench lock
+.PHONY: help install install-dev demo test lint audit chaos evals bench lock
 
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,9 @@ lint: install-dev  ## ruff, mypy, import contracts
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy .
 	@.venv/bin/lint-imports
+
+audit: install-dev  ## unsafe code, secrets in the repository, packages with known holes
+	@$(PYTHON) -m operate.audit $(ARGS)
 
 chaos: install-dev  ## long fault runs; ARGS="--runs 10000 --seed 1"
 	@$(PYTHON) -m pytest -m chaos tests

@@ -17,7 +17,7 @@ import structlog
 from celery import Celery, Signature
 
 import metrics
-from chains.message import Message, task_id
+from chains.message import Message, shown, task_id
 from storage import segments
 
 log = structlog.get_logger()
@@ -114,7 +114,7 @@ def _publish(link: Mapping[str, Any], tail: Sequence[Mapping[str, Any]], run_id:
         chain=tail or None,
         ignore_result=True,
         argsrepr="()",
-        kwargsrepr=repr(kwargs),
+        kwargsrepr=shown(kwargs),
         create_sent_event=app.conf.task_send_sent_event,
     )
     with app.producer_or_acquire() as publisher:

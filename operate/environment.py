@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 
 from operate.instance import Instance
 from operate.procfile import ROOT
-from settings import ENV_NAMES, Settings, env_name
+from settings import ENV_NAMES, FILE_NAMES, Settings, env_name
 
 FOR_COMMANDS = (
     "DATABASE_URL", "BATON_DATABASE_APP_URL", "BATON_DATABASE_KEEPER_URL", "REDIS_URL", "PORT", "BATON_SECRET",
@@ -34,7 +34,8 @@ def role_url(owner_url: str, role: str, secret: str) -> str:
 
 def complete(known: Settings, given: dict[str, str], instance: Instance) -> dict[str, str]:
     """The environment of the processes: our own, the settings as `up` knows them, and `given` (servers and ports)."""
-    values = dict(os.environ)
+    # Secrets in files have been read: given both ways they would be refused.
+    values = {name: value for name, value in os.environ.items() if name not in FILE_NAMES}
     for field in Settings.model_fields:
         value = getattr(known, field)
         text = value.get_secret_value() if hasattr(value, "get_secret_value") else value
@@ -51,7 +52,6 @@ def complete(known: Settings, given: dict[str, str], instance: Instance) -> dict
     values["BATON_BLOB_URL"] = known.blob_url
     values["BATON_WORKER_THREADS"] = str(known.worker_threads)
     values["PROMETHEUS_MULTIPROC_DIR"] = str(instance.folder / "metrics")
-    values["FLOWER_BASIC_AUTH"] = values.get("FLOWER_BASIC_AUTH") or f"operator:{instance.kept_secret('flower')}"
     values["PYTHONPATH"] = os.pathsep.join(
         dict.fromkeys([str(ROOT), str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])])
     )

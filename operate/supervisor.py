@@ -29,6 +29,7 @@ from operate.logs import LogView
 from operate.service import Service
 from settings import Settings
 from storage.embedded import postgres, processes, redis
+from storage.redis_users import role_of
 
 LATER = ("isolated", "beat", "flower")  # not needed to be ready: they start when the others have had the processor
 LATER_SECONDS = 2.5
@@ -63,6 +64,7 @@ class Supervisor:
         self._signals: list[int] = []
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._embedded_postgres: Path | None = None
+        self._redis_urls: dict[str, str] = {}  # by role; none for a Redis of one's own, whose user REDIS_URL names
         self._model: embedded.ModelPlan | None = None
 
     def run(self) -> int:
@@ -173,7 +175,7 @@ class Supervisor:
         bare = dict(os.environ)
         if not self.known.redis_url:
             plan = redis.prepare(self.instance.folder)
-            given["REDIS_URL"] = plan.url
+            given["REDIS_URL"], self._redis_urls = plan.url, plan.urls  # the operator's is for commands typed by hand
             self._add(Service(
                 "redis", plan.argv, bare, plan.folder, self._log("redis"), plan.port, orphan_signal=signal.SIGTERM,
                 before=lambda: redis.end_earlier_life(plan.folder),
@@ -278,6 +280,7 @@ class Supervisor:
 
     def _service(self, name: str, command: str) -> Service:
         values = {**self.values, "WORKER_NAME": name}
+        values["REDIS_URL"] = self._redis_urls.get(role_of(name), values["REDIS_URL"])
         port = {"web": values["PORT"], "flower": values["FLOWER_PORT"]}.get(name)
         works = name.startswith(("worker", "isolated"))
         return Service(
@@ -287,7 +290,7 @@ class Supervisor:
 
     def _is_ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.base_url}/api/v1/health/ready", timeout=0.5) as answer:
+            with urllib.request.urlopen(f"{self.base_url}/api/v1/health/ready", timeout=0.5) as answer:  # nosec B310 # our own address
                 return bool(answer.status == 200)
         except (OSError, urllib.error.URLError):
             return False
@@ -300,8 +303,7 @@ class Supervisor:
     def _say_ready(self, seconds: float) -> None:
         self._say(f"ready after {seconds:.1f} s: {self.base_url} (API docs at /docs)")
         if self.wishes.flower:
-            login = self.values["FLOWER_BASIC_AUTH"] if sys.stdout.isatty() else f"in {self.instance.folder}/kept.json"
-            self._say(f"Flower: http://127.0.0.1:{self.values['FLOWER_PORT']} (login {login})")
+            self._say(f"Flower: http://127.0.0.1:{self.values['FLOWER_PORT']} (any name, the API key as the password)")
         self._say(f"API key: {self.instance.folder / 'api_key'} · logs: {self.instance.folder / 'logs'}")
         if self.on_ready:
             self.on_ready(self)

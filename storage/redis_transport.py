@@ -104,6 +104,14 @@ class Channel(redis.Channel):
             self._kept = super()._create_client()  # type: ignore[no-untyped-call]
         return self._kept
 
+    def _brpop_read(self, **options: Any) -> Any:
+        """Take a message. One that is none is dropped with a word: who can write to a queue must not end workers."""
+        try:
+            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
+        except (ValueError, TypeError, AttributeError, RecursionError) as wrong:
+            log.error("message_unreadable", error=repr(wrong)[:200])
+            return True
+
 
 class Transport(redis.Transport):
     """The transport that makes such channels."""

@@ -8,6 +8,6 @@ from tasks.celery_app import make_app
 
 app = make_app()
 
-from tasks import lifecycle, upkeep  # noqa: E402  (they hang themselves on the app)
+from tasks import control, lifecycle, upkeep  # noqa: E402  (they hang themselves on the app)
 
-__all__ = ["app", "lifecycle", "upkeep"]
+__all__ = ["app", "control", "lifecycle", "upkeep"]

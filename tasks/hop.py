@@ -1,17 +1,17 @@
-"""Sticky hops: a worker that finished a step runs the segment's next link itself, while the hop is young.
+"""Sticky hops: a worker that finished a step runs the segment's next link itself, while the hop's nodes are quick.
 
 A message costs Celery more than an empty node: to be consumed, acknowledged, sent again. So a commit claims the next
 step along with it, the rest of the chain is left here, and when Celery's tracer has ended the step, the next link runs
-through a tracer of its own, with its own task id, signals and events. After `sticky_milliseconds`, before a step that
-is not declared quick, and in a worker that is stopping, the rest becomes a message again: quick nodes ride together,
-every slow one is a message of its own, so that load spreads. The commit looks at stop and status as any claim does, and
+through a tracer of its own, with its own task id, signals and events. When its nodes have taken `sticky_milliseconds`
+together, before a step that is not declared quick, and in a worker that is stopping, the rest becomes a message again:
+quick nodes ride together, every slow one is a message of its own, so that load spreads. Waiting for a commit does not
+count: more messages would make a busy machine slower still. The commit looks at stop and status as any claim does, and
 a worker that dies in a hop has lost one lease, no more than without.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID, uuid4
@@ -21,7 +21,7 @@ from celery import Task, signals
 
 import faults
 from chains.lose import DRAINED, lose
-from chains.message import ForgedMessage, Message
+from chains.message import ForgedMessage, Message, shown
 from chains.send import pass_on
 from node import Node
 from settings import settings
@@ -37,12 +37,12 @@ Tracer = Callable[..., Any]
 
 
 class _Hop(threading.local):
-    """What this thread's hop is about to do: ride until when, with which links, under which lease of the next one.
+    """What this thread's hop is about to do: for how much longer, with which links, under which lease of the next one.
 
     held: that lease from the moment on at which a commit asks for it, whatever becomes of the commit.
     """
 
-    until = 0.0
+    left_seconds = 0.0
     tail: Sequence[Link] | None = None
     lease: Lease | None = None
     held: Held | None = None
@@ -52,10 +52,14 @@ _hop = _Hop()
 _consumer: Any = None
 
 
-def claim_along(lease: Lease, node: Node) -> Next | None:
-    """What the commit of `lease` is to claim for the next step, whose node this is; None where the hop ends here."""
+def claim_along(lease: Lease, node: Node, took_seconds: float) -> Next | None:
+    """What the commit of `lease` is to claim for the next step, whose node this is; None where the hop ends here.
+
+    took_seconds: the time of the lease's own node.
+    """
     me = worker.this()
-    if time.monotonic() >= _hop.until or me.draining.is_set():
+    _hop.left_seconds -= took_seconds
+    if _hop.left_seconds <= 0 or me.draining.is_set():
         return None
     following = Next(uuid4(), me.id, node.timeout_seconds, node.reads)
     _hop.held = Held(lease.tenant_id, lease.run_id, lease.segment, following.token, DRAINED)
@@ -101,12 +105,12 @@ class NodeTask(Task):  # type: ignore[misc]
     def _ride(self, task_id: str, args: Any, kwargs: Any, request: dict[str, Any]) -> Any:
         """Trace the step of the message, then the quick ones after it. The answer is the message's own."""
         assert self._tracer is not None
-        _hop.until = time.monotonic() + settings().sticky_milliseconds / 1000
+        _hop.left_seconds = settings().sticky_milliseconds / 1000
         try:
             answer = self._tracer(task_id, args, kwargs, request)
             self._go_on(request)
         finally:
-            unused, _hop.held, _hop.lease, _hop.tail, _hop.until = _hop.held, None, None, None, 0.0
+            unused, _hop.held, _hop.lease, _hop.tail, _hop.left_seconds = _hop.held, None, None, None, 0.0
             if unused is not None:  # something broke between two links, or the next one is forged, or the run stops
                 _give_back(unused)
         return answer
@@ -133,7 +137,7 @@ def _run_next(app: Any, tail: Sequence[Link], before: dict[str, Any]) -> dict[st
     """Run the next link through its task's own tracer; its request."""
     link, rest = tail[-1], tail[:-1]
     task, task_id, kwargs = app.tasks[link["task"]], link["options"]["task_id"], link["kwargs"]
-    about = {"parent_id": before["id"], "root_id": before.get("root_id"), "args": "()", "kwargs": repr(kwargs)}
+    about = {"parent_id": before["id"], "root_id": before.get("root_id"), "args": "()", "kwargs": shown(kwargs)}
     request = {**before, "id": task_id, "task": task.name, "correlation_id": task_id, "chain": rest or None}
     request |= {"args": [], "kwargs": kwargs, "parent_id": before["id"], "kwargsrepr": about["kwargs"]}
     faults.point("between_links", f"{kwargs['segment']}/{kwargs['pos']}")

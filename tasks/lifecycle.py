@@ -23,8 +23,10 @@ from billiard import active_children
 from celery import signals
 
 import telemetry
+from agents.script.quality.shelf import read_ahead
 from chains import send
 from chains.lose import lose
+from policy.pii.mask import masked_value
 from settings import settings
 from storage import broker, postgres, workers
 from storage.postgres import Unavailable, dedicated
@@ -42,7 +44,10 @@ _forks = False
 @signals.setup_logging.connect
 def _logging(**_: Any) -> None:
     telemetry.setup(
-        "beat" if "beat" in sys.argv else "worker", level=settings().log_level, log_format=settings().log_format
+        "beat" if "beat" in sys.argv else "worker",
+        level=settings().log_level,
+        log_format=settings().log_format,
+        mask=masked_value,
     )
 
 
@@ -98,6 +103,7 @@ def _begin(name: str) -> None:
     pulse.begin()
     sweep.start()
     _keeper = (pulse, sweep)
+    read_ahead()
     log.info("worker_started", worker=name, worker_id=str(me.id), host=socket.gethostname())
 
 

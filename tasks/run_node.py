@@ -179,7 +179,7 @@ def _finish(lease: Lease, ctx: RunContext, thought: Thought, follow: Follow | No
             [one.node for one in events],
             [payload.dump(one.data) for one in events],
         ),
-        _next(lease) if quick and follow is not None else None,
+        _next(lease, seconds) if quick and follow is not None else None,
     )
     done = _commit(lease, checkpoint, events)
     if done is None:
@@ -200,10 +200,10 @@ def _next_start(lease: Lease) -> list[Event]:
     return [Event("step_started", lease.keys[lease.pos + 1], lease.nodes[lease.pos + 1], {"attempt": 1})]
 
 
-def _next(lease: Lease) -> Next | None:
+def _next(lease: Lease, took_seconds: float) -> Next | None:
     """The segment's next step, if this worker goes on with it."""
     node = registry.nodes().get(lease.nodes[lease.pos + 1])
-    return None if node is None else hop.claim_along(lease, node)
+    return None if node is None else hop.claim_along(lease, node, took_seconds)
 
 
 def _commit(lease: Lease, checkpoint: Checkpoint, events: list[Event]) -> tuple[Committed, Outcome] | None:

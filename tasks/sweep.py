@@ -5,6 +5,7 @@
     messages that nobody took             sent again: the queue is empty, or something sent later runs already
     a broker that lost its memory         every open segment becomes unsent
     due waits, deadlines, stops           the run is moved (chains/advance.py)
+    free slots, runs that wait for one    given out (chains/admission.py)
     running runs with no open segment     the same; a backstop
 
 It never goes through Celery: a sweep that is itself a task would wait behind the very workers or broker that it should
@@ -21,7 +22,7 @@ from uuid import UUID, uuid4
 import structlog
 
 import metrics
-from chains.advance import advance, deliver
+from chains.advance import advance, deliver, move_admitted
 from chains.lose import lose
 from chains.queues import QUEUES
 from chains.send import Segment, send
@@ -83,6 +84,7 @@ class Sweep(threading.Thread):
         self._check_memory(db)
         self._send(db)
         self._move(db.all("runs_to_move", BATCH))
+        move_admitted()
         if self._rounds % BACKSTOP_EVERY == 0:
             self._move(db.all("runs_without_segment", BATCH))
 

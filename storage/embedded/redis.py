@@ -1,7 +1,7 @@
-"""The embedded Redis (valkey, from a wheel), in `<data-dir>/redis`: append-only file, password, 127.0.0.1 only.
+"""The embedded Redis (valkey, from a wheel), in `<data-dir>/redis`: append-only, 127.0.0.1 only, a user for each role.
 
 `prepare` says how to start it: `up` runs that command as a child of its own. `start` and `stop` serve
-tests and scripts.
+tests and scripts. What each user may do stands in `storage/redis_users.py`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from storage.embedded import processes
+from storage.redis_users import OPERATOR, ROLES, acl_file
 
 
 class RedisError(Exception):
@@ -27,21 +28,23 @@ class RedisError(Exception):
 
 @dataclass(frozen=True)
 class RedisPlan:
-    """How to start the server, and where it will answer."""
+    """How to start the server, and where it will answer: url, as the operator, who may do everything; urls, by role."""
 
     argv: list[str]
     folder: Path
     port: int
     url: str
+    urls: dict[str, str]
 
 
 @dataclass(frozen=True)
 class RedisServer:
-    """A running server: its pid, its port on 127.0.0.1, and its URL with the password."""
+    """A running server: its pid, its port on 127.0.0.1, and its URLs with the passwords, as in `RedisPlan`."""
 
     pid: int
     port: int
     url: str
+    urls: dict[str, str]
 
 
 def binary() -> str:
@@ -55,9 +58,9 @@ def binary() -> str:
     return str(found if found.exists() else next(folders.glob("*/valkey-server")))
 
 
-def prepare(data_dir: Path, port: int | None = None, password: str | None = None) -> RedisPlan:
-    """Write the configuration, end what is left of an earlier life, choose port and password (the wished, else those of
-    last time, else new ones).
+def prepare(data_dir: Path, port: int | None = None) -> RedisPlan:
+    """Write the configuration, end what is left of an earlier life, choose port (the wished, else that of last time,
+    else a new one) and passwords (those of last time, else new ones).
     """
     folder = (data_dir.absolute() / "redis").resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -65,11 +68,12 @@ def prepare(data_dir: Path, port: int | None = None, password: str | None = None
     kept = folder / "server.json"
     known = json.loads(kept.read_text()) if kept.exists() else {}
     port = port or processes.free_port(known.get("port"))
-    password = password or known.get("password") or secrets.token_hex(16)
+    before = known.get("passwords", {})
+    passwords = {role: before.get(role) or secrets.token_hex(16) for role in ROLES}
     lines = [
         "bind 127.0.0.1",
         f"port {port}",
-        f"requirepass {password}",
+        f'aclfile "{folder}/users.acl"',
         f'dir "{folder}"',
         "daemonize no",
         "appendonly yes",
@@ -80,16 +84,18 @@ def prepare(data_dir: Path, port: int | None = None, password: str | None = None
     ]
     for name, text in (
         ("redis.conf", "\n".join(lines) + "\n"),
-        ("server.json", json.dumps({"port": port, "password": password})),
+        ("users.acl", acl_file(passwords)),
+        ("server.json", json.dumps({"port": port, "passwords": passwords})),
     ):
         with os.fdopen(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(text)
-    return RedisPlan([binary(), str(folder / "redis.conf")], folder, port, f"redis://:{password}@127.0.0.1:{port}/0")
+    urls = {role: f"redis://{role}:{password}@127.0.0.1:{port}/0" for role, password in passwords.items()}
+    return RedisPlan([binary(), str(folder / "redis.conf")], folder, port, urls[OPERATOR], urls)
 
 
-def start(data_dir: Path, port: int | None = None, password: str | None = None) -> RedisServer:
+def start(data_dir: Path, port: int | None = None) -> RedisServer:
     """Prepare and start the server, and wait until it takes connections. Raises RedisError."""
-    plan = prepare(data_dir, port, password)
+    plan = prepare(data_dir, port)
     log = plan.folder / "redis.log"
     with log.open("ab") as output:
         child = subprocess.Popen(
@@ -98,7 +104,7 @@ def start(data_dir: Path, port: int | None = None, password: str | None = None) 
     until = time.monotonic() + 20
     while child.poll() is None and time.monotonic() < until:
         if processes.answers(plan.port):
-            return RedisServer(child.pid, plan.port, plan.url)
+            return RedisServer(child.pid, plan.port, plan.url, plan.urls)
         time.sleep(0.02)
     raise RedisError("".join(log.read_text(errors="replace").splitlines(keepends=True)[-10:]))
 

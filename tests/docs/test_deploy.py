@@ -23,7 +23,7 @@ from tests.docs.pages import ROOT, text_of
 
 UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
 MANIFESTS = sorted((ROOT / "deploy" / "k8s").glob("*.yaml"))
-OTHER_NAMES = {"FLOWER_PORT", "FLOWER_BASIC_AUTH", "PROMETHEUS_MULTIPROC_DIR", "WORKER_NAME", "PYTHONUNBUFFERED"}
+OTHER_NAMES = {"FLOWER_PORT", "PROMETHEUS_MULTIPROC_DIR", "WORKER_NAME", "PYTHONUNBUFFERED"}
 UNIT_OF = {"web": "baton-web", "worker": "baton-worker@", "isolated": "baton-isolated"} | {
     "beat": "baton-beat",
     "flower": "baton-flower",
