@@ -17,7 +17,7 @@ from gateway.request import Caller
 from node import Context, Node
 from settings import settings
 
-BUILT_IN = ("agents.probe",)
+BUILT_IN = ("agents.probe", "agents.privacy.erase")
 SCRIPT = "agents.script"  # its modules, and those of the packages within, are looked through for nodes
 
 

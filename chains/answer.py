@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from chains import payload
 from chains.advance import Outcome, deliver_later, move, pass_gate, record
 from chains.decide import Event, gate_facts
 from errors import AlreadyAnswered, AmbiguousAnswer, InvalidInput, NotFound, WrongState
-from storage import situation
+from storage import audit, situation
 from storage.postgres import Hot, hot
 from storage.reads.waits import question_in
 from storage.situation import Situation, Unfinished
@@ -34,9 +35,12 @@ def answer_in_session(tenant_id: UUID, session_id: str, chain: str, given: Json)
     return asked
 
 
-def answer(tenant_id: UUID, run_id: UUID, given: Json, step: str | None = None) -> None:
-    """Give the answer that a step waits for. The same answer again is fine.
+def answer(
+    tenant_id: UUID, run_id: UUID, given: Json, step: str | None = None, entry: audit.Entry | None = None
+) -> None:
+    """Give the answer that a step waits for. The same answer again is fine, and recorded once.
 
+    entry: recorded with it; its `after` says the answer as the caller made it fit for the record, and gets the step.
     Raises NotFound, WrongState (nothing waits), AmbiguousAnswer (several wait, none is named), AlreadyAnswered
     (with something else), InvalidInput (an effect's answer has its own form).
     """
@@ -50,6 +54,8 @@ def answer(tenant_id: UUID, run_id: UUID, given: Json, step: str | None = None) 
         outcome = Outcome(tenant_id, run_id)
         _apply(db, now, waiting, given, outcome)
         move(db, outcome)
+        if entry is not None:
+            audit.write_hot(db, replace(entry, after={**(entry.after or {}), "step": waiting.key}))
     deliver_later(outcome)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -10,16 +11,19 @@ from chains import catalog
 from chains.advance import Outcome, deliver_later, move
 from chains.submit import SubmitRequest, insert
 from errors import InvalidInput, NotFound
-from storage import blobs
+from storage import audit, blobs
 from storage.postgres import Hot, hot
 from storage.tables import uuid7
 
 Json = Any
 
 
-def fork(tenant_id: UUID, run_id: UUID, after_step: str, new_input: Json = None) -> UUID:
+def fork(
+    tenant_id: UUID, run_id: UUID, after_step: str, new_input: Json = None, entry: audit.Entry | None = None
+) -> UUID:
     """Start a run from the checkpoint of `after_step`; the parent's input holds unless another replaces it whole.
 
+    entry: recorded with it, and says who started the new run.
     Raises NotFound, InvalidInput (no checkpoint of that step, or a wrong input), UnknownVersion.
     """
     with hot() as db:
@@ -38,12 +42,16 @@ def fork(tenant_id: UUID, run_id: UUID, after_step: str, new_input: Json = None)
     kept = rows[: keys.index(after_step) + 1]
     forked = uuid7()
     refs = [(key, blobs.copy_to_run(ref, tenant_id, forked)) for key, ref in kept if ref]
-    request = SubmitRequest(chain.name, None, agent_id=agent_id, user_id=user_id, traceparent=traceparent)
+    actor = None if entry is None else entry.actor
+    request = SubmitRequest(chain.name, None, agent_id=agent_id, user_id=user_id, traceparent=traceparent, actor=actor)
     outcome = Outcome(tenant_id, forked)
     with hot() as db, db.transaction(tenant_id, forked):
         insert(db, outcome, request, chain, accepted, forked=(run_id, after_step))
         _keep_checkpoints(db, run_id, forked, [row[0] for row in kept], refs)
         move(db, outcome)
+        if entry is not None:
+            told = {"run": str(forked), "after_step": after_step, "input_replaced": new_input is not None}
+            audit.write_hot(db, replace(entry, after=told))
     deliver_later(outcome)
     return forked
 

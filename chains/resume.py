@@ -12,13 +12,16 @@ from chains.decide import Event, decide
 from chains.outline import outline
 from chains.transitions import transition
 from errors import NotFound, SessionBusy, WrongState
-from storage import situation
+from storage import audit, situation
 from storage.postgres import Hot, hot
 from storage.situation import Situation
 
 
-def resume(tenant_id: UUID, run_id: UUID) -> None:
-    """Move a run failed -> running. Raises NotFound, WrongState (not failed), SessionBusy, UnknownVersion."""
+def resume(tenant_id: UUID, run_id: UUID, entry: audit.Entry | None = None) -> None:
+    """Move a run failed -> running. Raises NotFound, WrongState (not failed), SessionBusy, UnknownVersion.
+
+    entry: recorded with it.
+    """
     with hot() as db, db.transaction(tenant_id, run_id):
         now = _failed(db, tenant_id, run_id)
         catalog.definition(now.chain, now.version, now.input_facts)
@@ -30,6 +33,8 @@ def resume(tenant_id: UUID, run_id: UUID) -> None:
         transition(db, now, "failed", "running")
         record(db, [Event("run_resumed", data={"status": "running", "steps": keys})], outcome)
         move(db, outcome)
+        if entry is not None:
+            audit.write_hot(db, replace(entry, before={"status": now.status}, after={"steps": keys}))
     deliver_later(outcome)
 
 

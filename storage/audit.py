@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from storage.postgres import Hot
-from storage.tables import uuid7
+
+_NAMES = ("actor", "action", "resource", "before", "after", "source", "trace")
+_WRITE = text(f"SELECT baton_audit({', '.join(f':{name}' for name in _NAMES)})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +36,20 @@ class Entry:
     trace_id: str | None = None
 
 
+class EntryMaker(Protocol):
+    """Makes the entry of a change once the change is known: `partial(auth.audit, "creator.create")`."""
+
+    def __call__(self, resource: str, *, before: Any = None, after: Any = None) -> Entry:
+        """resource: `creator:<id>`; before, after: the values that changed."""
+        ...
+
+
 def write(db: Session, entry: Entry) -> int:
-    """Add the entry to the chain of the transaction's tenant (`baton.tenant`); its seq."""
-    said = text("SELECT baton_audit(:id, :actor, :action, :resource, :before, :after, :source, :trace)")
-    names = ("id", "actor", "action", "resource", "before", "after", "source", "trace")
-    return int(db.execute(said, dict(zip(names, _values(entry), strict=True))).scalar_one())
+    """Add the entry to the chain of the transaction's tenant; its seq.
+
+    The keeper's transaction has one inside `keeper_session(audited=tenant)`.
+    """
+    return int(db.execute(_WRITE, dict(zip(_NAMES, _values(entry), strict=True))).scalar_one())
 
 
 def write_hot(db: Hot, entry: Entry) -> None:
@@ -46,9 +57,8 @@ def write_hot(db: Hot, entry: Entry) -> None:
     db.later("audit", *_values(entry))
 
 
-def _values(entry: Entry) -> tuple[Any, ...]:
+def _values(entry: Entry) -> tuple[str | None, ...]:
     return (
-        uuid7(),
         entry.actor,
         entry.action,
         entry.resource,
@@ -60,4 +70,5 @@ def _values(entry: Entry) -> tuple[Any, ...]:
 
 
 def _json(value: Any) -> str | None:
-    return None if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
+    """Times and ids become text."""
+    return None if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.tables import Base, one_of
 
-ERASURE_STATUSES = ("requested", "done", "failed")
+ERASURE_STATUSES = ("requested", "done")
 
 
 class AuditLog(Base):
@@ -49,13 +49,15 @@ class AuditLog(Base):
 
 
 class AuditHead(Base):
-    """The newest entry of a tenant's chain; whoever adds one holds this row. cut_*: the last that retention took."""
+    """The newest entry of a tenant's chain; whoever adds one holds this row. at: its time, which never goes back;
+    cut_*: the last that retention took."""
 
     __tablename__ = "audit_heads"
 
     tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
     seq: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     hash: Mapped[bytes] = mapped_column(server_default=text("''::bytea"))
+    at: Mapped[datetime] = mapped_column(server_default=text("'-infinity'"))
     cut_seq: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     cut_hash: Mapped[bytes] = mapped_column(server_default=text("''::bytea"))
 

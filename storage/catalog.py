@@ -17,12 +17,14 @@ from typing import Any
 from uuid import UUID
 
 import psycopg2.errors
-from sqlalchemy import ColumnElement, Select, exists, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Select, exists, func, literal, or_, select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from errors import AlreadyExists, FieldError, InvalidInput, NotFound
 from settings import settings
-from storage import postgres
+from storage import audit, postgres
+from storage.audit import EntryMaker
 from storage.reads.cursors import PAGE_BYTES, cut, decode, encode
 from storage.studio_tables import CreatorProfile, ProductProfile
 from storage.tables import uuid7
@@ -31,6 +33,7 @@ Json = Any
 Table = type[CreatorProfile] | type[ProductProfile]
 
 HIDDEN = ("tenant_id", "name_key", "alias_keys", "archived_at")
+UNTOLD = ("id", "created_at", "updated_at")  # in an entry of the audit, which says them itself
 MOST_CANDIDATES = 50
 SHORTEST_NAME = 2  # a name of one character stands in every other sentence
 
@@ -62,14 +65,22 @@ def key(name: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
-def create(tenant_id: UUID, kind: Kind, values: Mapping[str, Json]) -> dict[str, Json]:
-    """Make a row. AlreadyExists for a name or code that is taken, InvalidInput for prices that contradict."""
+def create(
+    tenant_id: UUID, kind: Kind, values: Mapping[str, Json], record: EntryMaker | None = None
+) -> dict[str, Json]:
+    """Make a row. AlreadyExists for a name or code that is taken, InvalidInput for prices that contradict.
+
+    record: makes the entry of the audit that is written with it.
+    """
     row = kind.table(id=uuid7(), tenant_id=tenant_id, **stored(values))
     with _told_by_field(), postgres.session(tenant_id) as db:
         db.add(row)
         db.flush()
         db.refresh(row)
-        return public(row)
+        made = public(row)
+        if record is not None:
+            audit.write(db, record(f"{kind.word}:{row.id}", after=_changes({}, made)[1]))
+        return made
 
 
 def get(tenant_id: UUID, kind: Kind, row_id: UUID) -> dict[str, Json]:
@@ -81,24 +92,34 @@ def get(tenant_id: UUID, kind: Kind, row_id: UUID) -> dict[str, Json]:
     return public(row)
 
 
-def change(tenant_id: UUID, kind: Kind, row_id: UUID, values: Mapping[str, Json]) -> dict[str, Json]:
-    """Set these columns. Raises NotFound, AlreadyExists, InvalidInput."""
+def change(
+    tenant_id: UUID, kind: Kind, row_id: UUID, values: Mapping[str, Json], record: EntryMaker | None = None
+) -> dict[str, Json]:
+    """Set these columns. Raises NotFound, AlreadyExists, InvalidInput. record: as for `create`, of what changed."""
     if not values:
         return get(tenant_id, kind, row_id)
-    changed = _update(tenant_id, kind, row_id).values(**stored(values), updated_at=func.now()).returning(kind.table)
     with _told_by_field(), postgres.session(tenant_id) as db:
-        row = db.scalar(changed)
-    if row is None:
-        raise NotFound(f"There is no {kind.word} of this id.")
-    return public(row)
+        row = _held(db, tenant_id, kind, row_id)
+        before = public(row)
+        for name, value in {**stored(values), "updated_at": func.now()}.items():
+            setattr(row, name, value)
+        db.flush()
+        db.refresh(row)
+        now = public(row)
+        was, became = _changes(before, now)
+        if record is not None and became:
+            audit.write(db, record(f"{kind.word}:{row_id}", before=was, after=became))
+    return now
 
 
-def archive(tenant_id: UUID, kind: Kind, row_id: UUID) -> None:
+def archive(tenant_id: UUID, kind: Kind, row_id: UUID, record: EntryMaker | None = None) -> None:
     """Take the row out of use; runs that read it keep what they read. NotFound where there is none."""
-    gone = _update(tenant_id, kind, row_id).values(archived_at=func.now(), updated_at=func.now())
     with postgres.session(tenant_id) as db:
-        if db.scalar(gone.returning(kind.table.id)) is None:
-            raise NotFound(f"There is no {kind.word} of this id.")
+        row = _held(db, tenant_id, kind, row_id)
+        row.archived_at = row.updated_at = func.now()
+        if record is not None:
+            db.flush()
+            audit.write(db, record(f"{kind.word}:{row_id}"))
 
 
 def page(
@@ -184,9 +205,19 @@ def _live(tenant_id: UUID, kind: Kind) -> Select[Any]:
     return select(kind.table).where(kind.table.tenant_id == tenant_id, kind.table.archived_at.is_(None))
 
 
-def _update(tenant_id: UUID, kind: Kind, row_id: UUID) -> Any:
-    table = kind.table
-    return update(table).where(table.tenant_id == tenant_id, table.id == row_id, table.archived_at.is_(None))
+def _held(db: Session, tenant_id: UUID, kind: Kind, row_id: UUID) -> Any:
+    """The row, locked until the end of the transaction. NotFound where there is none."""
+    row = db.scalar(_live(tenant_id, kind).where(kind.table.id == row_id).with_for_update())
+    if row is None:
+        raise NotFound(f"There is no {kind.word} of this id.")
+    return row
+
+
+def _changes(before: Mapping[str, Json], now: Mapping[str, Json]) -> tuple[dict[str, Json], dict[str, Json]]:
+    """What an entry of the audit tells: the fields that were, and became, something else."""
+    changed = [name for name, value in now.items() if name not in UNTOLD and before.get(name) != value]
+    fields = [name for name in changed if before.get(name) or now[name]]  # empty before and after is no change
+    return {name: before.get(name) for name in fields}, {name: now[name] for name in fields}
 
 
 def _searched(kind: Kind) -> Sequence[ColumnElement[str]]:

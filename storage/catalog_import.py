@@ -21,7 +21,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from storage import postgres
+from storage import audit, postgres
+from storage.audit import EntryMaker
 from storage.catalog import PRODUCTS, Kind, key, refusal, stored
 from storage.tables import uuid7
 
@@ -64,9 +65,17 @@ class Target:
 
 
 def write(
-    tenant_id: UUID, kind: Kind, records: Sequence[Record], *, dry_run: bool = False, only_new: bool = False
+    tenant_id: UUID,
+    kind: Kind,
+    records: Sequence[Record],
+    *,
+    dry_run: bool = False,
+    only_new: bool = False,
+    record: EntryMaker | None = None,
 ) -> Report:
     """Write the records. dry_run: only tell what would be; only_new: rows that are there stay as they are.
+
+    record: makes the one entry of the audit, with the counts, where something was written.
 
     Raises AlreadyExists or InvalidInput, and nothing is written, where somebody else changed the same rows meanwhile.
     """
@@ -74,14 +83,16 @@ def write(
         # A second import of the same kind would not see the rows that this one is about to make.
         db.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"{kind.word} {tenant_id}", 0))))
         plan = Plan(kind, _there(db, tenant_id, kind, records))
-        errors = [wrong for record in records if (wrong := plan.take(record))]
+        errors = [wrong for one in records if (wrong := plan.take(one))]
         targets = [one for one in plan.targets if one.line is not None and (one.new or not only_new)]
         if not dry_run:
             try:
                 _store(db, tenant_id, kind, targets)
             except IntegrityError as refused:
                 raise refusal(refused) or refused from None
-    new = sum(one.new for one in targets)
+        new = sum(one.new for one in targets)
+        if record is not None and targets and not dry_run:
+            audit.write(db, record(f"{kind.word}:import", after={"imported": new, "updated": len(targets) - new}))
     return Report(imported=new, updated=len(targets) - new, failed=len(errors), errors=errors)
 
 

@@ -91,15 +91,20 @@ class Exhausted(Exception):
         self.limit, self.needed = limit, needed
 
 
-def open_call(call: NewCall) -> None:
-    """Reserve what the call uses at most, and open its row. Raises Exhausted, and then nothing is written."""
+def open_call(call: NewCall, *, tokens_per_day: int | None = None) -> None:
+    """Reserve what the call uses at most, and open its row. Raises Exhausted, and then nothing is written.
+
+    tokens_per_day: what the tenant's plan gives where its policy for models says nothing; None: the settings' number.
+    """
     standing: Any = None
+    tokens, money = default_limits()
+    default = (tokens if tokens_per_day is None else tokens_per_day, money)
     for _ in range(OPEN_TRIES):
         with hot() as db:
-            values = (*_columns(call), call.tokens, call.cost, *default_limits())
+            values = (*_columns(call), call.tokens, call.cost, *default)
             if db.one("open_call", *values, tenant=call.tenant_id, synced=False) is not None:
                 return
-            standing = db.one("refusal", call.tenant_id, *default_limits(), tenant=call.tenant_id, synced=False)
+            standing = db.one("refusal", call.tenant_id, *default, tenant=call.tenant_id, synced=False)
         if (refused := _exhausted(call, *standing)) is not None:
             raise refused
         # what was in the way was given back in between
@@ -122,17 +127,19 @@ def close_call(
     first_token_ms: float | None = None,
     prompt: Json = None,
     answer: str | None = None,
-) -> None:
+) -> int | None:
     """Settle the reservation and note how the call ended; a second close changes nothing.
 
-    prompt, answer: only where the tenant has them recorded, and masked by the caller.
+    The tokens that the tenant used on the call's day by now; None: nothing was settled. prompt, answer: only where the
+    tenant has them recorded, and masked by the caller.
     """
     used = (usage.tokens_in, usage.tokens_out, usage.cost, usage.estimated)
     said = whole(json.dumps(prompt, ensure_ascii=False)) if prompt is not None else None
     answered = whole(answer).replace("\x00", "\ufffd") if answer is not None else None
     values = (call.call_id, status, error_code, *used, latency_ms, first_token_ms, said, answered)
     with hot() as db:
-        db.do("close_call", *values, tenant=call.tenant_id, synced=False)
+        row = db.one("close_call", *values, tenant=call.tenant_id, synced=False)
+    return int(row[0]) if row else None
 
 
 def cached_call(call: NewCall, level: Level) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import TypedDict, Unpack
 from uuid import UUID
@@ -20,6 +20,8 @@ from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 
 from settings import settings
+from storage import audit
+from storage.audit import EntryMaker
 from storage.model_tables import ModelPolicy
 from storage.postgres import keeper_session, session
 
@@ -64,14 +66,22 @@ def policy_of(tenant_id: UUID) -> Policy:
     return found
 
 
-def set_policy(tenant_id: UUID, **changes: Unpack[Changes]) -> Policy:
-    """Change some of a tenant's policy; what it is now. Raises ValueError for what is no limit, or no known field."""
+def set_policy(tenant_id: UUID, record: EntryMaker | None = None, **changes: Unpack[Changes]) -> Policy:
+    """Change some of a tenant's policy; what it is now. Raises ValueError for what is no limit, or no known field.
+
+    record: makes the entry of the audit that is written with it.
+    """
     _refuse(changes)
     values = {**changes, "updated_at": func.now()}
     written = insert(ModelPolicy).values(tenant_id=tenant_id, **values)
-    with keeper_session() as db:
+    with keeper_session(audited=tenant_id) as db:
+        before = _policy(db.get(ModelPolicy, tenant_id, with_for_update=True))
         db.execute(written.on_conflict_do_update(index_elements=["tenant_id"], set_=values))
+        db.expire_all()
         now = _policy(db.get(ModelPolicy, tenant_id))
+        if record is not None:
+            was, became = ({name: told[name] for name in changes} for told in (asdict(before), asdict(now)))
+            audit.write(db, record("models:policy", before=was, after=became))
     with _lock:
         _known[tenant_id] = now
     return now

@@ -1,10 +1,11 @@
-"""What goes after the retention time: finished runs with all that belongs to them, model calls, empty partitions.
+"""What goes after the retention time: finished runs with all that is theirs, model calls, the record, empty months.
 
 `run_once` deletes runs that finished `retention_days` ago or earlier (failed ones too: by then nobody resumes them), in
 batches of one transaction each, oldest first, and drops the months in which no run is left. Pending, running and paused
 runs stay for ever, and so does a run whose idempotency key is younger than 7 days: a replay must find it.
-Model calls are kept for `model_log_days`, whatever became of their runs, and go by whole months. `make_partitions`
-makes the months to come. Both run as the keeper, several at once do no harm, each call is bounded.
+Model calls are kept for `model_log_days`, whatever became of their runs, and go by whole months; what was said in them
+goes with the run. The record is kept for `audit_days` and goes by whole months, behind a cut at which its verification
+begins. `make_partitions` makes the months to come. All as the keeper, several at once do no harm, each call is bounded.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from psycopg2.errors import LockNotAvailable
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from settings import settings
 from storage import blobs
-from storage.model_tables import ModelSpend, SemanticAnswer
+from storage.audit_tables import AuditLog
+from storage.model_tables import ModelCall, ModelSpend, SemanticAnswer
 from storage.postgres import keeper_session
 from storage.tables import Effect, Event, Run, Segment, Slot, Step, uuid7_floor
 
@@ -32,7 +34,7 @@ IDEMPOTENCY_KEYS_LIVE = timedelta(days=7)
 SLOTS_LIVE = timedelta(days=7)
 BATCH_RUNS = 200
 BATCH_ANSWERS = 5_000
-PARTITIONED = ("events", "llm_call_logs")
+PARTITIONED = ("events", "llm_call_logs", "audit_logs")
 MONTHS_AHEAD = 3
 
 
@@ -57,9 +59,11 @@ def run_once(now: datetime, *, max_runs: int = 5_000) -> Removed:
             if not batch:
                 break
             after = batch[-1][0]
-            removed += _remove(session, [found for found in batch if _blobs_deleted(*found)])
+            removed += remove_runs(
+                session, [run_id for run_id, tenant_id in batch if _blobs_deleted(run_id, tenant_id)]
+            )
     _remove_small(now)
-    kept_days = (settings().retention_days, settings().model_log_days)
+    kept_days = (settings().retention_days, settings().model_log_days, settings().audit_days)
     partitions = [
         name
         for table, days in zip(PARTITIONED, kept_days, strict=True)
@@ -113,9 +117,12 @@ def _blobs_deleted(run_id: UUID, tenant_id: UUID) -> bool:
     return True
 
 
-def _remove(session: Session, runs: list[tuple[UUID, UUID]]) -> int:
-    """Delete runs and their rows in every table."""
-    ids = [run_id for run_id, _ in runs]
+def remove_runs(session: Session, ids: list[UUID]) -> int:
+    """Delete runs and their rows in every table, and what their model calls said; their blobs are gone already."""
+    said = update(ModelCall).where(
+        ModelCall.run_id.in_(ids), or_(ModelCall.prompt.is_not(None), ModelCall.answer.is_not(None))
+    )
+    session.execute(said.values(prompt=None, answer=None))
     for table in (Event, Effect, Step, Segment):
         session.execute(delete(table).where(table.run_id.in_(ids)))
     session.execute(delete(Run).where(Run.id.in_(ids)))
@@ -133,9 +140,14 @@ def _remove_small(now: datetime) -> None:
 
 
 def _drop_partitions(table: str, before: datetime) -> tuple[str, ...]:
-    """Drop the months that ended before (of events: and are empty of runs); none when the table is held for 2 s."""
+    """Drop the months that ended before (of events: and are empty of runs); none when the table is held for 2 s.
+
+    The record's cut moves in the same transaction, with an entry of each tenant that has some in these months.
+    """
     try:
         with keeper_session() as session:
+            if table == AuditLog.__tablename__:
+                session.execute(select(func.baton_audit_cut(before)))
             return tuple(session.scalar(select(func.baton_drop_partitions(table, before))) or ())
     except OperationalError as error:
         if not isinstance(error.orig, LockNotAvailable):

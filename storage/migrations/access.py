@@ -51,7 +51,7 @@ GRANTS: dict[str, tuple[str | None, str | None]] = {
     "audit_logs": (READ, READ),
     "audit_heads": (READ, READ),
     "audit_anchors": (READ, ADD),
-    "erasures": (EDIT, READ),
+    "erasures": (EDIT, EDIT),
 }
 
 # table -> the column that names the tenant; such a table has forced row-level security
@@ -90,8 +90,9 @@ KEEPER_FUNCTIONS = (
     "baton_make_partitions(text, integer)",
     "baton_drop_partitions(timestamptz)",
     "baton_drop_partitions(text, timestamptz)",
+    "baton_audit_cut(timestamptz)",
 )
-BOTH_FUNCTIONS = ("baton_audit(uuid, text, text, text, text, text, text, text)",)
+BOTH_FUNCTIONS = ("baton_audit(text, text, text, text, text, text, text)",)
 
 CURRENT_TENANT = "nullif(current_setting('baton.tenant', true), '')::uuid"
 

@@ -72,9 +72,10 @@ def totals(tenant_id: UUID, first: date, last: date) -> dict[str, Any]:
         return _shown(db.execute(select(*SUMS).where(*_within(first, last))).mappings().one())
 
 
-def budget(tenant_id: UUID) -> dict[str, Any]:
-    """Today's budget; a limit of None is none."""
+def budget(tenant_id: UUID, tokens_per_day: int | None = None) -> dict[str, Any]:
+    """Today's budget; a limit of None is none. tokens_per_day: of the plan, where the tenant's policy says nothing."""
     policy, (tokens, money), now = policy_of(tenant_id), default_limits(), spent(tenant_id)
+    tokens = tokens if tokens_per_day is None else tokens_per_day
     tokens = tokens if policy.tokens_per_day is None else policy.tokens_per_day
     money = money if policy.money_per_day is None else policy.money_per_day
     return {

@@ -8,7 +8,7 @@ SELECT r.tenant_id, r.chain, r.chain_version, r.status, r.stop, extract(epoch FR
     (SELECT json_agg(json_build_array(s.no, s.keys[s.pos + 1:], s.nodes[s.pos + 1:], s.attempt, s.token, s.deadline_at <= now()))::text
      FROM segments s WHERE s.run_id = r.id AND s.open),
     (SELECT coalesce(max(s.no), 0) FROM segments s WHERE s.run_id = r.id),
-    r.done, r.degraded_reason, r.trace_id
+    r.done, r.degraded_reason, r.trace_id, r.limited, r.admitted
 FROM runs r CROSS JOIN LATERAL (
     SELECT array_agg(key) FILTER (WHERE status = 'succeeded' AND facts IS NULL) AS plain,
         json_object_agg(key, facts) FILTER (WHERE status = 'succeeded' AND facts IS NOT NULL)::text AS facts,

@@ -43,7 +43,7 @@ LEFT JOIN model_spend s ON s.tenant_id = t.tenant_id AND s.day = t.day
 -- name: close_call(uuid, text, text, bigint, bigint, numeric, bool, float8, float8, text, text)
 -- (call, status, error_code, tokens_in, tokens_out, cost, estimated, latency_ms, first_token_ms, prompt, answer): once after
 -- each call. Gives the reservation back and counts what was used, on the day on which the call was opened. A call that is
--- settled already changes nothing.
+-- settled already changes nothing. Returns the tokens used on that day by now.
 WITH call AS (
     UPDATE llm_call_logs
     SET status = $2, error_code = $3, tokens_in = $4, tokens_out = $5, cost = $6, estimated = $7, latency_ms = $8,
@@ -56,6 +56,7 @@ SET tokens_reserved = s.tokens_reserved - call.reserved_tokens, tokens_used = s.
     cost_reserved = s.cost_reserved - call.reserved_cost, cost_used = s.cost_used + $6
 FROM call
 WHERE s.tenant_id = call.tenant_id AND s.day = call.day
+RETURNING s.tokens_used
 
 -- name: cached_call(uuid, uuid, uuid, text, text, text, text, text, text, text, text, text, text)
 -- (call, tenant, run, step, chain, agent, operation, provider, backend, model, prompt_version, fallback_from, level): once

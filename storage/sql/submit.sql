@@ -1,12 +1,13 @@
--- name: insert_run(uuid, uuid, text, text, text, text, text, text, text, text, bytea, int, float8, text, text, text, uuid, text, text)
+-- name: insert_run(uuid, uuid, text, text, text, text, text, text, text, text, bytea, int, float8, text, text, text, uuid, text, text, bool, text)
 -- (id, tenant, chain, version, session, on_busy, agent, user, trace_id, idem_key, idem_hash, priority, deadline_seconds,
---  traceparent, input, facts, parent_run, fork_after, data of `run_accepted`): once a run. No row: this key was used before.
+--  traceparent, input, facts, parent_run, fork_after, data of `run_accepted`, limited, actor): once a run. No row: this key was used before.
 WITH run AS (
     INSERT INTO runs (id, tenant_id, chain, chain_version, status, session_id, on_busy, agent_id, user_id, trace_id,
                       idem_key, idem_hash, priority, deadline_at, traceparent, input, facts, parent_run_id, fork_after,
-                      created_at, seq)
+                      created_at, seq, limited, admitted, actor)
     VALUES ($1, $2, $3, $4, 'pending', $5, $6, $7, $8, $9, $10, $11, $12, now() + make_interval(secs => $13), $14,
-            $15::json, $16::json, $17, $18, now(), 1)
+            $15::json, $16::json, $17, $18, now(), 1,
+            $20, NOT $20, $21)
     ON CONFLICT (tenant_id, idem_key) WHERE idem_key IS NOT NULL DO NOTHING
     RETURNING id, tenant_id
 ), event AS (

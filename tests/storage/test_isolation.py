@@ -202,7 +202,7 @@ def test_partitions_are_reached_through_their_parent_only(
     tenant: UUID, app_db: OpenApp, keeper_db: Connection, owner_db: Connection
 ) -> None:
     run_id = uuid7()
-    partitions = ["events_default", "llm_call_logs_default"]
+    partitions = ["events_default", "llm_call_logs_default", "audit_logs_default"]
     for table, key in (("events", "run_id"), ("llm_call_logs", "call_id")):
         insert(app_db(tenant), table, tenant, run_id)
         found = rows(owner_db, f"SELECT tableoid::regclass::text FROM {table} WHERE {key} = %s", (str(run_id),))

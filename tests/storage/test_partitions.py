@@ -17,7 +17,7 @@ from tests.storage.conftest import rows
 
 PARTITIONS = """
     SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
-    WHERE inhparent IN ('events'::regclass, 'llm_call_logs'::regclass) ORDER BY 1"""
+    WHERE inhparent IN ('events'::regclass, 'llm_call_logs'::regclass, 'audit_logs'::regclass) ORDER BY 1"""
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_rows_of_a_new_month_move_out_of_the_default_one(
     made = retention.make_partitions(5)
     # Then they lie in it, and the application still sees them, through the policies
     assert made == tuple(
-        month(months_from_now(ahead), table) for table in ("events", "llm_call_logs") for ahead in (4, 5)
+        month(months_from_now(ahead), table) for table in ("events", "llm_call_logs", "audit_logs") for ahead in (4, 5)
     )
     assert partition_of(owner_db, late) == month(months_from_now(5))
     assert rows(app, "SELECT count(*) FROM events") == [(1,)]
@@ -108,7 +108,7 @@ def test_a_busy_table_is_left_for_the_next_time(
         with pytest.raises(OperationalError, match="lock timeout"):
             retention.make_partitions(8)
         cursor.execute("ROLLBACK")
-    assert len(retention.make_partitions(8)) == 2 * 5
+    assert len(retention.make_partitions(8)) == 3 * 5
 
 
 def test_only_the_keeper_may(tenant: UUID, app_db: Callable[..., Connection], keeper_db: Connection) -> None:
