@@ -35,9 +35,14 @@ SENDS_FAILED = Counter("baton_sends_failed", "Sends that the broker did not take
 FENCED = Counter("baton_commits_fenced", "Commits that wrote nothing because the lease had gone to another", ["node"])
 SWEEP_SECONDS = Histogram("baton_sweep_seconds", "One sweep of the keeper", buckets=_SECONDS)
 
+LOGINS = Counter("baton_logins", "Logins and refreshed logins, by how they ended", ["way", "outcome"])
+
 HTTP_SECONDS = Histogram(
     "baton_http_request_seconds", "HTTP requests, to the first byte", ["method", "route", "status"], buckets=_SECONDS
 )
+REQUESTS_LIMITED = Counter("baton_requests_limited", "Requests answered with 429, by the limit", ["reason"])
+QUOTA_WARNINGS = Counter("baton_quota_warnings", "Tenants that came near a limit, once a window each", ["resource"])
+RATE_LIMITS_LOCAL = Counter("baton_rate_limits_local", "Requests counted in the process alone: Redis did not answer")
 VIEWERS = Gauge("baton_viewers", "Open live streams", ["kind"], multiprocess_mode="livesum")
 EVENTS_DELIVERED = Counter("baton_events_delivered", "Events written to live streams", ["kind"])
 VIEWERS_DROPPED = Counter("baton_viewers_dropped", "Live streams closed because the client did not read", ["kind"])
