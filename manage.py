@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from operate import model_commands, studio_commands
+from operate import audit_commands, identity_commands, model_commands, studio_commands
 from settings import SettingsError
 
 
@@ -46,11 +46,14 @@ def up(port: int | None, workers: int, no_flower: bool, quiet: bool) -> None:
     """
     from gateway.backends import models_file
     from operate import supervisor
+    from policy.pii import rule_file
     from settings import load
 
     known, _ = load(with_data_dir=False)
     if known.models:
         models_file.load(known.models, known)  # its mistakes are told before anything starts
+    if known.pii_rules:
+        rule_file.load(known.pii_rules)
     sys.exit(supervisor.up(known, supervisor.Wishes(port, workers, not no_flower, quiet)))
 
 
@@ -137,6 +140,8 @@ def doctor(dry_run: bool) -> None:
 
 model_commands.add_commands(cli, data_dir_option)
 studio_commands.add_commands(cli, data_dir_option)
+identity_commands.add_commands(cli, data_dir_option)
+audit_commands.add_commands(cli, data_dir_option)
 
 
 def main() -> None:

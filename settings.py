@@ -4,21 +4,24 @@
     settings().database_url
 
 A value comes from the environment, else from a `.env` file in the working directory, else from `<data-dir>/env` (which
-`manage.py up` writes, so that commands typed by hand find its servers), else from the default below. An unknown
-`BATON_*` name or a wrong value stops the program: `SettingsError` names the key and suggests the nearest one.
+`manage.py up` writes, so that commands typed by hand find its servers), else from the default below. A secret may also
+be given as NAME_FILE=/path, the file that holds it. An unknown `BATON_*` name or a wrong value stops the program:
+`SettingsError` names the key and suggests the nearest one.
 """
 
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 
 class SettingsError(Exception):
@@ -57,6 +60,7 @@ class Settings(BaseModel):
         SecretStr(""), "API key of commands typed by hand; empty: that of <data-dir>/api_key", secret=True
     )
     models: Path | None = _field(None, "the models file (YAML)")
+    pii_rules: Path | None = _field(None, "the file of masking rules (YAML); empty: the built-in one")
     embedded_model_url: str = _field("", "the embedded model's server; `up` starts one and names it here")
     embedded_model_key: SecretStr = _field(SecretStr(""), "that server's key", secret=True)
     secret: SecretStr = _field(
@@ -68,6 +72,7 @@ class Settings(BaseModel):
     chains: str = _field("", "a Python package with chains and nodes of your own")
     retention_days: int = _field(30, "finished runs, their events and blobs go after so many days", ge=1)
     model_log_days: int = _field(180, "the record of model calls goes after so many days, month by month", ge=1)
+    audit_days: int = _field(365, "the audit's entries go after so many days, month by month", ge=180)
     probe_effect_url: str = _field("", "where probe nodes post their effect; empty: nowhere", env="PROBE_EFFECT_URL")
     worker_alive_seconds: float = _field(8.0, "a worker that did not renew for so long is dead", ge=1)
     sweep_seconds: float = _field(1.0, "pause between two sweeps of a worker's keeper", gt=0)
@@ -81,6 +86,9 @@ class Settings(BaseModel):
         ge=0,
     )
     group_commit: bool = _field(True, "threads of a worker commit together, in one statement")
+    concurrent_runs: int = _field(
+        0, "runs of limited tenants that run at once in the installation; 0: 3 for every 2 threads of its workers", ge=0
+    )
     worker_threads: int = _field(8, "threads of one worker process", ge=1, le=256)
     worker_nice: int = _field(
         19, "how far a worker gives way to web and database where they share processors; 0: not", ge=0, le=19
@@ -94,6 +102,31 @@ class Settings(BaseModel):
     fault_points: str = _field("", "tests only: instructions at which a worker kills itself")
     llm_fallback_enabled: bool = _field(
         True, "degrade to the rule-level writer where no able model answers", env="LLM_FALLBACK_ENABLED"
+    )
+    core_rate_limit_enabled: bool = _field(
+        True,
+        "hold limited tenants to their requests and tokens a second and a minute, at the API's door",
+        env="CORE_RATE_LIMIT_ENABLED",
+    )
+    core_rate_limit_backend: Literal["local", "redis"] = _field(
+        "redis",
+        "where these are counted: in Redis, for all web processes together, or in each process for itself",
+        env="CORE_RATE_LIMIT_BACKEND",
+    )
+    core_rate_qps_per_tenant: float = _field(
+        0.0,
+        "requests a second of every tenant without a number of its own; 0: as its plan says",
+        env="CORE_RATE_QPS_PER_TENANT",
+        ge=0,
+        le=1_000_000,
+        allow_inf_nan=False,
+    )
+    core_rate_tokens_per_min: int = _field(
+        0,
+        "tokens a minute of every tenant without a number of its own; 0: as its plan says",
+        env="CORE_RATE_TOKENS_PER_MIN",
+        ge=0,
+        le=2**53,
     )
     ollama_url: str = _field("http://127.0.0.1:11434", "an Ollama server, used when it runs", env="OLLAMA_HOST")
     openai_api_key: SecretStr = _field(
@@ -137,16 +170,68 @@ class Settings(BaseModel):
     session_turns_by_tenant: str = _field("", "the same for single tenants: TENANT_ID=20,TENANT_ID=6")
     session_memory_tokens: int = _field(2000, "tokens of a session's turns and summary in a prompt together", ge=200)
 
+    public_url: str = _field(
+        "",
+        "address under which browsers reach the API, for logins at OIDC providers; empty: http://127.0.0.1:PORT",
+        pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?)?$",
+    )
+    login_redirects: str = _field(
+        "",
+        "origins (https://app.example.com, several with commas) to which an OIDC login may go on; empty: none",
+        pattern=r"^(https?://[^\s/?#@*,]+(\s*,\s*https?://[^\s/?#@*,]+)*)?$",
+    )
+    issuer: str = _field("baton", "`iss` of access tokens: the installation's name or address", min_length=1)
+    refresh_token_days: int = _field(14, "a login that was not used for so many days has ended", ge=1, le=90)
+    login_days: int = _field(90, "a login ends after so many days, however much it is used", ge=1, le=366)
+    signing_key_days: int = _field(30, "the key pair that signs access tokens is replaced after so many days", ge=1)
+    trusted_proxies: str = _field(
+        "", "addresses or networks (10.0.0.0/8,::1) whose X-Forwarded-For is believed; empty: nobody's"
+    )
+
+    outbound_allow: str = _field(
+        "",
+        "hosts (login.corp.example,10.0.0.5:8443) that a URL which a user sets may name though they are private or "
+        "speak http; all others must be public and https",
+    )
+    cors_origins: str = _field(
+        "",
+        "origins (https://studio.example.com,https://…) whose pages may call the API; empty: none but its own",
+    )
+    behind_https: bool = _field(
+        False, "clients come by https, which a proxy in front speaks: answers tell browsers to stay with it"
+    )
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _exact_origins(cls, value: str) -> str:
+        for origin in origins(value):
+            if not re.fullmatch(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?", origin):
+                raise ValueError("must be exact origins, scheme://host or scheme://host:port, in small letters")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        for network in filter(None, map(str.strip, value.split(","))):
+            ipaddress.ip_network(network, strict=False)  # its ValueError names what is wrong
+        return value
+
     @model_validator(mode="before")
     @classmethod
     def _derive(cls, values: dict[str, Any]) -> dict[str, Any]:
         values["data_dir"] = Path(values.get("data_dir") or ".baton").expanduser().absolute()
         values["blob_url"] = values.get("blob_url") or f"file://{values['data_dir']}/blobs"
-        if models := values.get("models"):  # processes have a working directory of their own
-            values["models"] = Path(models).expanduser().absolute()
+        for file in ("models", "pii_rules"):  # processes have a working directory of their own
+            if path := values.get(file):
+                values[file] = Path(path).expanduser().absolute()
         if ollama := values.get("ollama_url"):
             values["ollama_url"] = ollama if "://" in ollama else f"http://{ollama}"
         return values
+
+
+def origins(value: str) -> list[str]:
+    """The origins in a comma list."""
+    return [one.strip() for one in value.split(",") if one.strip()]
 
 
 def _extra(field: str) -> dict[str, Any]:
@@ -161,6 +246,8 @@ def env_name(field: str) -> str:
 
 
 ENV_NAMES: dict[str, str] = {env_name(field): field for field in Settings.model_fields}
+FILE_NAMES = frozenset(f"{name}_FILE" for name, field in ENV_NAMES.items() if _extra(field)["secret"])
+MAX_SECRET_BYTES = 65_536
 
 
 def _file(path: Path) -> dict[str, str]:
@@ -178,8 +265,34 @@ def _sources(*, with_data_dir: bool) -> list[tuple[str, Mapping[str, str]]]:
 
 
 def secret_named(name: str) -> str | None:
-    """The value under a name that is no setting of ours: the models file names variables that hold keys."""
-    return next((place[name] for _, place in _sources(with_data_dir=True) if place.get(name)), None)
+    """The value under a name that is no setting of ours: the models file names variables that hold keys.
+
+    Raises SettingsError where NAME_FILE names a file that cannot be read.
+    """
+    return next((found for _, place in _sources(with_data_dir=True) if (found := _secret(place, name))), None)
+
+
+def _secret(place: Mapping[str, str], name: str) -> str | None:
+    """A secret as one place gives it: as NAME, or in the file that NAME_FILE names.
+
+    Raises SettingsError, which names the key and not what it holds: that may be the secret, by mistake.
+    """
+    value, path = place.get(name), place.get(f"{name}_FILE")
+    if value and path:
+        raise SettingsError(f"{name} and {name}_FILE are both set: leave one of them out")
+    if not path:
+        return value
+    try:
+        with Path(path).open("rb") as file:
+            held = file.read(MAX_SECRET_BYTES + 1)
+        text = held.decode().rstrip("\r\n")
+    except OSError as wrong:
+        raise SettingsError(f"{name}_FILE: the file cannot be read: {wrong.strerror}") from None
+    except ValueError:
+        raise SettingsError(f"{name}_FILE: the file is no text") from None
+    if not text or len(held) > MAX_SECRET_BYTES:
+        raise SettingsError(f"{name}_FILE: the file is {'too large' if text else 'empty'}")
+    return text
 
 
 def data_dir() -> Path:
@@ -194,7 +307,7 @@ def _complain(sources: list[tuple[str, Mapping[str, str]]]) -> list[str]:
     lines = []
     for source, values in sources:
         for name in sorted(values):
-            if name.startswith("BATON_") and name not in ENV_NAMES:
+            if name.startswith("BATON_") and name not in ENV_NAMES and name not in FILE_NAMES:
                 near = difflib.get_close_matches(name, ENV_NAMES, n=1, cutoff=0.5)
                 lines.append(f"unknown setting {name} ({source})" + (f", did you mean {near[0]}?" if near else ""))
     return lines
@@ -211,8 +324,15 @@ def load(*, with_data_dir: bool = True) -> tuple[Settings, dict[str, str]]:
     origin: dict[str, str] = {}
     for source, place in sources:
         for name, field in ENV_NAMES.items():
-            if field not in values and place.get(name):
-                values[field], origin[field] = place[name], source
+            if field in values:
+                continue
+            try:
+                value = _secret(place, name) if _extra(field)["secret"] else place.get(name)
+            except SettingsError as wrong:
+                complaints.append(str(wrong))
+                continue
+            if value:
+                values[field], origin[field] = value, source if place.get(name) else f"{name}_FILE"
     try:
         loaded = Settings(**values)
     except ValidationError as error:

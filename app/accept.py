@@ -33,6 +33,7 @@ def accept(
     on_busy: str = "reject",
     agent_id: str | None = None,
     user_id: str | None = None,
+    priority: int = 0,
 ) -> Submitted:
     """Record the run and have it sent. body_key: the body's `idempotency_key`. Raises what `submit` raises."""
     asked = SubmitRequest(
@@ -44,7 +45,9 @@ def accept(
         on_busy=on_busy,
         agent_id=agent_id,
         user_id=user_id,
+        priority=priority,
         traceparent=telemetry.current_traceparent(),
+        actor=auth.principal().actor,
     )
     submitted = submit(auth.tenant_id(), asked)
     # In a thread of its own: neither a frozen broker nor a slow one may hold up the answer.
@@ -80,9 +83,11 @@ def location(run_id: UUID) -> str:
     return url_for("runs.get", run_id=run_id)
 
 
-def accepted(submitted: Submitted, status: int = 202) -> Response:
-    """The answer: 202, where the run is, and the run."""
-    return shown(submitted.run_id, status, headers(submitted))
+def accepted(submitted: Submitted) -> Response:
+    """The answer: 202, where the run is, and the run as it was recorded; one that was there before as it stands."""
+    if submitted.recorded is None:
+        return shown(submitted.run_id, 202, headers(submitted))
+    return answer_json(show.run(submitted.recorded), 202, headers(submitted))
 
 
 def shown(run_id: UUID, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

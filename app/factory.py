@@ -10,23 +10,30 @@ from flask import Flask, Response, g, request
 
 import metrics
 import telemetry
-from app import auth, openapi, problems, websocket
+from app import auth, headers, limits, openapi, problems, websocket
 from app.api import (
     agents,
+    audit,
     checkpoints,
     creators,
     dead_letters,
+    erasure,
     events,
     generate,
     health,
+    oidc,
+    own_keys,
     products,
     run_actions,
     runs,
     sessions,
     skills,
     usage,
+    well_known,
 )
+from app.api import auth as auth_api
 from app.api import metrics as metrics_api
+from app.api.admin import groups, keys, oidc_provider, tenants, users
 from settings import settings
 
 log = structlog.get_logger(__name__)
@@ -44,6 +51,17 @@ BLUEPRINTS = (
     skills.api,
     dead_letters.api,
     usage.api,
+    audit.api,
+    erasure.api,
+    auth_api.api,
+    own_keys.api,
+    oidc.api,
+    users.api,
+    groups.api,
+    keys.api,
+    tenants.api,
+    oidc_provider.api,
+    well_known.api,
     health.api,
     metrics_api.api,
     openapi.api,
@@ -59,7 +77,9 @@ def create() -> Flask:
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.before_request(_begin)
+    headers.register(app)
     auth.register(app)
+    limits.register(app)
     problems.register(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
@@ -91,7 +111,6 @@ def _end(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.get("request_id", "")
     if traceparent := telemetry.current_traceparent():
         response.headers["traceparent"] = traceparent
-    response.headers["X-Content-Type-Options"] = "nosniff"
     if not route.startswith(("/api/v1/health", "/metrics")):
         log.info(
             "request",

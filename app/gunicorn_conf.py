@@ -26,6 +26,7 @@ from gevent import spawn  # noqa: E402
 
 import telemetry  # noqa: E402
 from app import plain_errors  # noqa: E402
+from policy.pii.mask import masked_value  # noqa: E402
 from settings import settings  # noqa: E402
 from storage import cooperative  # noqa: E402
 from storage.live import hub  # noqa: E402
@@ -41,6 +42,8 @@ timeout = 60
 graceful_timeout = 3
 keepalive = 75
 limit_request_line = 8190
+limit_request_fields = 64
+limit_request_field_size = 8190
 accesslog = None
 loglevel = _settings.log_level.lower()
 logger_class = "app.gunicorn_log.Logger"
@@ -48,7 +51,7 @@ control_socket_disable = True  # it would lie in the home directory, one for all
 
 cooperative.install()
 plain_errors.install()
-telemetry.setup("web", level=_settings.log_level, log_format=_settings.log_format)
+telemetry.setup("web", level=_settings.log_level, log_format=_settings.log_format, mask=masked_value)
 
 
 def on_starting(_server: Any) -> None:

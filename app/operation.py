@@ -1,10 +1,11 @@
 """One decorator for every call of the API: it routes, validates, answers JSON, and describes the call for OpenAPI.
 
-    @operation(api, "POST", "/runs", "Start a run", body=StartRun, answers={202: Run})
+    @operation(api, "POST", "/runs", "Start a run", needs="runs:start", body=StartRun, answers={202: Run})
     def start(body: StartRun) -> Response: ...
 
 The view gets the path's variables, `body` and `query` as validated pydantic objects. Whatever is wrong with them is
-one 422 that names each field; a body of another type is 415.
+one 422 that names each field; a body of another type is 415. Who lacks the permission that the call `needs` gets a 403
+before any of that is looked at (app/auth.py).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from flask import Blueprint, Response, request
 from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from app import auth
 from app.problems import WrongContentType
 from errors import FieldError, InvalidInput
 
@@ -28,6 +30,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 Answers = Mapping[int, "type[BaseModel] | None"]
 
 OPERATIONS: list[Operation] = []
+MAX_DEPTH = 64
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -49,7 +52,7 @@ class Operation:
     streams: tuple[int, ...]
     problems: tuple[int, ...]
     headers: tuple[str, ...]
-    open: bool
+    needs: str
 
 
 def operation(
@@ -58,6 +61,8 @@ def operation(
     path: str,
     summary: str,
     *,
+    needs: str,
+    ticket: bool = False,
     body: type[BaseModel] | None = None,
     body_required: bool = True,
     body_types: tuple[str, ...] = (),
@@ -68,14 +73,16 @@ def operation(
     headers: tuple[str, ...] = (),
     route: Callable[[Blueprint, str, str, Callable[..., Any]], None] | None = None,
 ) -> Callable[[View], View]:
-    """Register the decorated view. streams: statuses that may come as SSE; problems: beside 401, 404, 422, 503.
-    body_types: content types of a body that is no JSON; the view gets its bytes.
+    """Register the decorated view. needs: a permission of policy/permissions.py, or PUBLIC; ticket: one in the address
+    opens it too. streams: statuses that may come as SSE; problems: beside 401, 403, 404, 422, 503. body_types: content
+    types of a body that is no JSON; the view gets its bytes.
 
     route: who adds the route, given the view behind its checks, instead of Flask; for what does not answer JSON.
     """
 
     def register(view: View) -> View:
         full = (blueprint.url_prefix or "") + path
+        auth.declare(f"{blueprint.name}.{view.__name__}", needs, ticket=ticket)
         OPERATIONS.append(
             Operation(
                 method=method,
@@ -92,7 +99,7 @@ def operation(
                 streams=streams,
                 problems=problems,
                 headers=headers,
-                open=getattr(blueprint, "open_to_all", False),
+                needs=needs,
             )
         )
 
@@ -173,6 +180,8 @@ def parse_json(raw: bytes) -> Any:
     """The value in a JSON body. Raises InvalidInput, for text that could not be stored as well (NUL, half a pair)."""
     try:
         data = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
+        if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH:
+            _refuse_deep(data)
         if b"\\u" in raw:
             _refuse_unstorable(data, "")
     except UnicodeDecodeError:
@@ -182,6 +191,16 @@ def parse_json(raw: bytes) -> Any:
     except ValueError as error:
         raise invalid("body", f"is not JSON: {error}") from None
     return data
+
+
+def _refuse_deep(value: Any) -> None:
+    """Refuse what is nested so deeply that code which walks through it, ours or a library's, would not come back."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner = (one.values() if isinstance(one, dict) else one for one in level if isinstance(one, (dict, list)))
+        level = [one for each in inner for one in each if isinstance(one, (dict, list))]
+    if level:
+        raise invalid("body", f"is nested more than {MAX_DEPTH} deep")
 
 
 def _no_constant(name: str) -> Any:

@@ -7,6 +7,8 @@ from typing import Any
 
 from gunicorn import util
 
+from app.headers import SECURITY
+
 
 def problem(sock: Any, status_int: int, reason: str, mesg: str) -> None:
     """Write the answer for a request that never reached the application."""
@@ -22,8 +24,9 @@ def problem(sock: Any, status_int: int, reason: str, mesg: str) -> None:
     text = json.dumps(body).encode()
     head = (
         f"HTTP/1.1 {status_int} {reason}\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
-        f"Content-Length: {len(text)}\r\n\r\n"
+        f"Content-Length: {len(text)}\r\n"
     )
+    head += "".join(f"{name}: {value}\r\n" for name, value in SECURITY.items()) + "\r\n"
     util.write_nonblock(sock, head.encode("latin-1") + text)
 
 

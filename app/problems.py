@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -15,6 +16,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import WebsocketMismatch
 
+import metrics
 from errors import BatonError, FieldError
 from storage import outages
 
@@ -25,26 +27,19 @@ RETRY_AFTER_SECONDS = 2
 
 
 class Unauthorized(BatonError):
-    """This call needs an API key: `Authorization: Bearer KEY` or `X-API-Key: KEY`."""
+    """This call needs an API key or an access token: `Authorization: Bearer ...` or `X-API-Key: ...`."""
 
     status, code = 401, "unauthorized"
+
+    def __init__(self, message: str | None = None, *, invalid: bool = False) -> None:
+        super().__init__(message)
+        self.challenge = 'Bearer error="invalid_token"' if invalid else "Bearer"  # RFC 6750, 3
 
 
 class WrongContentType(BatonError):
     """The body must be JSON: send `Content-Type: application/json`."""
 
     status, code = 415, "unsupported_media_type"
-
-
-class TooManyRequests(BatonError):
-    """Too many requests; try again later."""
-
-    status, code = 429, "rate_limited"
-
-    def __init__(self, reason: str, retry_after_seconds: float) -> None:
-        super().__init__()
-        self.reason = reason
-        self.retry_after_seconds = retry_after_seconds
 
 
 class Unavailable(BatonError):
@@ -105,13 +100,15 @@ def of_error(error: BatonError) -> Response:
     headers: dict[str, str] = {}
     extra: dict[str, Any] = {}
     if error.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
+        headers["WWW-Authenticate"] = getattr(error, "challenge", "Bearer")
     if error.status == 503:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     retry_after = getattr(error, "retry_after_seconds", None)
     if error.status == 429 and retry_after is not None:
-        headers["Retry-After"] = str(max(1, round(retry_after)))
-        extra = {"reason": getattr(error, "reason", error.code), "retry_after_seconds": round(retry_after, 3)}
+        reason = getattr(error, "reason", error.code)
+        metrics.REQUESTS_LIMITED.labels(reason).inc()
+        headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
+        extra = {"reason": reason, "retry_after_seconds": round(retry_after, 3)}
     return problem(error.status, str(error), code=error.code, errors=error.errors, headers=headers, **extra)
 
 

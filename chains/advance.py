@@ -21,10 +21,11 @@ from uuid import UUID
 import faults
 import metrics
 from chains import catalog, payload
+from chains.admission import admit
 from chains.decide import Decision, Event, decide
 from chains.definition import Results
 from chains.parts import Part
-from chains.results import read_results
+from chains.results import degraded_reason, read_results
 from chains.send import Segment, send
 from chains.transitions import transition
 from errors import UnknownChain, UnknownVersion
@@ -41,7 +42,8 @@ _DEADLOCK_TRIES = 3
 class Outcome:
     """What one transaction did to a run and what is to be told and sent after its commit.
 
-    seq, at: the number and time of the run's last event, once this transaction has written one.
+    seq, at: the number and time of the run's last event, once this transaction has written one; slot_free: a limited
+    run gave up its slot, or a new one wants its first; waits: a gate began to wait.
     """
 
     tenant_id: UUID
@@ -52,6 +54,8 @@ class Outcome:
     status: str | None = None
     result: Json = None
     next_run: UUID | None = None
+    slot_free: bool = False
+    waits: bool = False
     seq: int = 0
     at: datetime | None = None
 
@@ -75,8 +79,8 @@ def move(db: Hot, outcome: Outcome, now: Situation | None = None) -> None:
     now = now or situation.read(db, outcome.tenant_id, outcome.run_id)
     if now is None:
         return
-    free = now.status != "pending" or now.session_id is None or session_free(db, now)
-    _write(db, now, decide(now, _body(now), session_free=free, grace_seconds=settings().stop_grace_seconds), outcome)
+    may_start = now.status != "pending" or (now.admitted and (now.session_id is None or session_free(db, now)))
+    _write(db, now, decide(now, _body(now), may_start=may_start, grace_seconds=settings().stop_grace_seconds), outcome)
 
 
 def _body(now: Situation) -> Part | None:
@@ -103,6 +107,14 @@ def deliver(outcome: Outcome) -> None:
         broker.store_result(outcome.run_id, outcome.status, outcome.result)
     if outcome.next_run is not None:
         deliver(advance(outcome.tenant_id, outcome.next_run))
+    if outcome.slot_free:
+        move_admitted()
+
+
+def move_admitted() -> None:
+    """Give out the free slots and set going who got one."""
+    for tenant_id, run_id in admit():
+        deliver(advance(tenant_id, run_id))
 
 
 def deliver_later(outcome: Outcome) -> None:
@@ -166,6 +178,7 @@ def _write(db: Hot, now: Situation, decision: Decision, outcome: Outcome) -> Non
     if decision.stop:
         db.later("stop_run", now.run_id, decision.stop[0], json.dumps(decision.stop[1]))
     for wait in decision.waits:
+        outcome.waits = True
         pause = json.dumps(wait.pause)
         db.later("wait", now.run_id, wait.step.key, now.tenant_id, wait.step.node, pause, wait.gate.timeout_seconds)
     if decision.close:
@@ -202,6 +215,7 @@ def _new_status(db: Hot, now: Situation, decision: Decision, outcome: Outcome) -
         transition(db, now, frm, to, error=decision.error, pause=decision.pause)
         outcome.result = decision.error
     outcome.status = to
+    outcome.slot_free = now.limited and to != "running"
     if to in ("completed", "failed", "cancelled"):
         metrics.RUNS.labels(agent_id=now.chain, status=to).inc()
         row = db.one("next_in_session", now.session_id) if now.session_id else None
@@ -215,7 +229,7 @@ def _complete(db: Hot, now: Situation, frm: str, outcome: Outcome) -> str:
     """
     chain = catalog.lookup(now.chain, now.version)
     results: Results = read_results(db, now.run_id)
-    degraded = next((one.facts["degraded"] for one in results.steps if one.facts.get("degraded")), None)
+    degraded = degraded_reason(results.steps)
     try:
         output = (
             chain.output(results) if chain.output else results.output(results.steps[-1].name) if results.steps else None

@@ -20,7 +20,7 @@ from chains.definition import Chain
 from chains.parts import DefinitionError, FactsView, Part, Step, places
 from errors import UnknownChain, UnknownVersion
 
-BUILT_IN = ("chains.probe",)
+BUILT_IN = ("chains.probe", "chains.erasure")
 SKILLS = "chains.skills"
 CACHED_BODIES = 256
 

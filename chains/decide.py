@@ -85,12 +85,12 @@ def backoff_seconds(failures: int, seed: str) -> float:
 
 
 def decide(
-    now: Situation, body: Part | None, *, session_free: bool = True, grace_seconds: float = STOP_GRACE_SECONDS
+    now: Situation, body: Part | None, *, may_start: bool = True, grace_seconds: float = STOP_GRACE_SECONDS
 ) -> Decision:
     """Tell what comes next for a run.
 
     body: its definition, None where this process does not know it: the run can then be stopped but not go on;
-    session_free: no other run is changing this run's session.
+    may_start: it has a slot where it needs one, and no other run is changing its session.
     """
     if now.status in FINAL:
         return Decision()
@@ -99,7 +99,7 @@ def decide(
         return _stopping(replace(now, stop="deadline", error=now.error or error), ("deadline", error), grace_seconds)
     if now.stop is not None:
         return _stopping(now, None, grace_seconds)
-    if body is None or (now.status == "pending" and not session_free):
+    if body is None or (now.status == "pending" and not may_start):
         return Decision()
     return _going_on(now, body)
 

@@ -135,7 +135,7 @@ class Chain:
 
     body: its parts, or build: a pure function of the declared input facts that makes them; input_schema: a pydantic
     model of the input; input_facts: the fields of it that build and conditions see; output: makes the run's output of
-    its Results (without one it is the output of the last step).
+    its Results (without one it is the output of the last step); internal: Baton alone starts it, and lists no skill.
     """
 
     name: str
@@ -146,6 +146,7 @@ class Chain:
     input_facts: tuple[str, ...] = field(default=(), kw_only=True)
     output: Callable[[Results], Json] | None = field(default=None, kw_only=True)
     title: str = field(default="", kw_only=True)
+    internal: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         for what, value in (("name", self.name), ("version", self.version)):

@@ -14,13 +14,15 @@ from typing import Any
 from uuid import UUID
 
 import metrics
-from chains import catalog, payload
+from chains import admission, catalog, payload
 from chains.advance import Outcome, advance, deliver_later, move
 from chains.answer import answer_in_session
 from chains.definition import Accepted, Chain
-from errors import IdempotencyConflict, InvalidInput, SessionBusy
-from storage import situation
+from errors import IdempotencyConflict, InvalidInput, SessionBusy, UnknownChain
+from policy import limiter, tenant_limits
+from storage import sessions, situation
 from storage.postgres import Duplicate, Hot, hot
+from storage.reads.runs import Found, RunRow, SegmentRow
 from storage.reads.waits import answered_with
 from storage.situation import Situation
 from storage.tables import uuid7
@@ -31,7 +33,8 @@ ON_BUSY = ("reject", "queue", "interrupt")
 
 @dataclass(frozen=True)
 class SubmitRequest:
-    """What a client asks for. deadline_seconds: the run fails when it is not final by then; traceparent: W3C."""
+    """What a client asks for. deadline_seconds: the run fails when it is not final by then; traceparent: W3C;
+    priority: of the tenant's runs that wait for a slot the higher first; actor: who asks, as the audit names them."""
 
     chain: str
     input: Json
@@ -43,27 +46,32 @@ class SubmitRequest:
     user_id: str | None = None
     traceparent: str | None = None
     priority: int = 0
+    actor: str | None = None
 
 
 @dataclass(frozen=True)
 class Submitted:
     """The run, and whether it was there before; outcome: what is to be sent now (None for a replay).
 
-    answered: the step of that run which this request answered, instead of starting a run of its own.
+    answered: the step of that run which this request answered, instead of starting a run of its own; recorded:
+    the run's rows as they were written, where it simply runs now: nobody has to read them back.
     """
 
     run_id: UUID
     replayed: bool
     outcome: Outcome | None = None
     answered: str | None = None
+    recorded: Found | None = None
 
 
 def submit(tenant_id: UUID, request: SubmitRequest) -> Submitted:
     """Record a run, or answer the question that the session's run waits with.
 
-    Raises InvalidInput, UnknownChain, IdempotencyConflict or SessionBusy; then nothing is written.
+    Raises InvalidInput, UnknownChain, IdempotencyConflict, SessionBusy or LimitReached; then nothing is written.
     """
     chain = catalog.latest(request.chain)
+    if chain.internal:
+        raise UnknownChain(f"The chain {chain.name!r} is started by Baton alone.")
     digest = _request_hash(request)
     if request.idem_key is not None and (before := _replay(tenant_id, request.idem_key, digest)):
         return before
@@ -73,12 +81,13 @@ def submit(tenant_id: UUID, request: SubmitRequest) -> Submitted:
     run_id = uuid7()
     outcome = Outcome(tenant_id, run_id)
     busy: list[UUID] = []
+    sessions_now: int | None = None
     try:
         with hot() as db, db.transaction(tenant_id, run_id):
             now = insert(db, outcome, request, chain, accepted, digest)
             if now is None:
                 raise _KeyTaken
-            busy = _make_room(db, tenant_id, run_id, request)
+            busy, sessions_now = _make_room(db, tenant_id, run_id, request)
             move(db, outcome, now)
     except _KeyTaken:
         assert request.idem_key is not None
@@ -91,7 +100,9 @@ def submit(tenant_id: UUID, request: SubmitRequest) -> Submitted:
     metrics.RUNS_ACCEPTED.labels(chain=chain.name).inc()
     for other in busy:
         _interrupt(tenant_id, other)
-    return Submitted(run_id, False, outcome)
+    if sessions_now is not None:
+        limiter.note_sessions(tenant_id, sessions_now)
+    return Submitted(run_id, False, outcome, recorded=_recorded(outcome, now, request, accepted))
 
 
 def _answers(tenant_id: UUID, request: SubmitRequest, digest: bytes) -> Submitted | None:
@@ -144,9 +155,12 @@ def insert(
     """Write the run's row and its first event inside the caller's transaction.
 
     The new run's situation, or None: its idempotency key was used before. forked: (parent run, step) of a fork. Raises
-    InvalidInput where the input's declared facts are too large.
+    InvalidInput where the input's declared facts are too large, TooManyWaiting where no more runs may wait.
     """
     facts = _facts(accepted)
+    limited = admission.is_limited(outcome.tenant_id)
+    if limited:
+        admission.refuse_too_many(db, outcome.tenant_id)
     trace_id, traceparent = new_trace(request.traceparent)
     told = {"chain": chain.name, "chain_version": chain.version}
     if forked is not None:
@@ -171,12 +185,45 @@ def insert(
         facts,
         *(forked or (None, None)),
         payload.dump(told),
+        limited,
+        request.actor,
     )
     if row is None:
         return None
-    outcome.seq, outcome.at = 1, row[0]
+    outcome.seq, outcome.at, outcome.slot_free = 1, row[0], limited
     known = (chain.name, chain.version, json.loads(facts), request.session_id, trace_id)
-    return situation.accepted(outcome.tenant_id, outcome.run_id, *known)
+    return situation.accepted(outcome.tenant_id, outcome.run_id, *known, limited=limited)
+
+
+def _recorded(outcome: Outcome, now: Situation, request: SubmitRequest, accepted: Accepted) -> Found | None:
+    """The rows of a run that began with nothing but its segments; None where more was written."""
+    if outcome.status != "running" or outcome.waits:
+        return None
+    assert outcome.at is not None
+    run = RunRow(
+        id=now.run_id,
+        chain=now.chain,
+        chain_version=now.version,
+        status=outcome.status,
+        seq=outcome.seq,
+        done=0,
+        session_id=now.session_id,
+        agent_id=request.agent_id,
+        parent_run_id=None,
+        trace_id=now.trace_id,
+        output_ref=None,
+        degraded_reason=None,
+        created_at=outcome.at,
+        started_at=outcome.at,
+        finished_at=None,
+        input=payload.dump(accepted.input),
+        facts=payload.dump(now.input_facts),
+        output=None,
+        error=None,
+        pause=None,
+    )
+    opened = [SegmentRow(list(one.keys), list(one.nodes), 0, one.attempt, None, None) for one in outcome.segments]
+    return Found(run, [], opened)
 
 
 def _facts(accepted: Accepted) -> str:
@@ -188,16 +235,21 @@ def _facts(accepted: Accepted) -> str:
     return facts
 
 
-def _make_room(db: Hot, tenant_id: UUID, run_id: UUID, request: SubmitRequest) -> list[UUID]:
-    """One run at a time may change a session: refuse, wait (the run stays pending), or name the runs to interrupt."""
+def _make_room(db: Hot, tenant_id: UUID, run_id: UUID, request: SubmitRequest) -> tuple[list[UUID], int | None]:
+    """One run at a time may change a session: refuse, wait (the run stays pending), or name the runs to interrupt.
+
+    Also the tenant's sessions, where this made one and they are limited. Raises LimitReached where they are too many.
+    """
     if request.session_id is None:
-        return []
+        return [], None
     db.one("lock_session", f"{tenant_id}/{request.session_id}")
-    db.do("ensure_session", tenant_id, request.session_id, request.user_id)
+    is_new = db.do("ensure_session", tenant_id, request.session_id, request.user_id) > 0
+    limit = tenant_limits.of(tenant_id).max_sessions
+    sessions_now = sessions.hold_to(db, tenant_id, limit) if is_new and limit is not None else None
     others = [row[0] for row in db.all("session_runs", request.session_id) if row[0] != run_id]
     if others and request.on_busy == "reject":
         raise SessionBusy()
-    return others if request.on_busy == "interrupt" else []
+    return others if request.on_busy == "interrupt" else [], sessions_now
 
 
 def _interrupt(tenant_id: UUID, run_id: UUID) -> None:

@@ -1,4 +1,4 @@
-"""Writes the pages that are made from the code: docs/settings.md, docs/metrics.md and docs/cli.md.
+"""Writes what is made from the code: docs/settings.md, docs/metrics.md, docs/cli.md, the tables of docs/limits.md.
 
 .venv/bin/python docs/generate.py            write them
 .venv/bin/python docs/generate.py --check    exit code 1, and the names, where one of them is stale
@@ -22,6 +22,7 @@ import manage  # noqa: E402
 import metrics  # noqa: E402
 import settings  # noqa: E402
 from operate import run_commands, script_command  # noqa: E402
+from policy import plans  # noqa: E402
 
 MADE = "<!-- Made by `docs/generate.py` from the code. Do not edit: change the code and run it again. -->\n"
 GROUPS = {
@@ -39,7 +40,6 @@ OTHERS = [
     ("WEB_CONCURRENCY", "1", "web processes that gunicorn starts"),
     ("WORKER_NAME", "none; `up` sets it", "Celery name of a worker, used by the Procfile's lines; one name a process"),
     ("FLOWER_PORT", "5555 or a free one under `up`", "port of Flower, used by the Procfile's line"),
-    ("FLOWER_BASIC_AUTH", "`operator:` and a made password under `up`", "Flower's login, `user:password`"),
     ("PROMETHEUS_MULTIPROC_DIR", "`<data-dir>/metrics` under `up`", "folder in which the processes of a host count"),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "none: no spans are sent", "OpenTelemetry collector, over HTTP"),
     ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "none", "the same, for traces only"),
@@ -195,9 +195,29 @@ def _commands(group: click.Group, before: tuple[str, ...]) -> Iterator[tuple[tup
             yield (*before, name), command
 
 
+# -------------------------------------------------------------------------------------------------------------- limits
+
+
+def limits_page() -> str:
+    """The page as it stands, with the tables of plans and costs."""
+    page = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
+    named = [name for name in plans.NAMES if name != plans.UNLIMITED]
+    tables = {
+        "plans": [f"| limit | {' | '.join(named)} |", "|---|---|---|---|"]
+        + [f"| `{name}` | {' | '.join(values)} |" for name, *values in plans.rows()],
+        "costs": ["| call | times |", "|---|---|"]
+        + [f"| `{operation}` | {times:g} |" for operation, times in plans.cost_multipliers().items()],
+    }
+    for name, lines in tables.items():
+        head, _, rest = page.partition(f"<!-- {name}:")
+        mark, _, old = rest.partition("\n")
+        page = "\n".join((f"{head}<!-- {name}:{mark}", *lines, "")) + old[old.index("<!-- end -->") :]
+    return page
+
+
 # ---------------------------------------------------------------------------------------------------------------- main
 
-PAGES = {"settings.md": settings_page, "metrics.md": metrics_page, "cli.md": cli_page}
+PAGES = {"settings.md": settings_page, "metrics.md": metrics_page, "cli.md": cli_page, "limits.md": limits_page}
 
 
 def stale() -> list[str]:

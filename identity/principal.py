@@ -9,6 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from policy.permissions import permissions_of
+from storage.standing import Standing
+from storage.tenants import DEFAULT_TENANT
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:
@@ -28,3 +32,19 @@ class Principal:
     def may(self, permission: str) -> bool:
         """Whether they have the permission."""
         return permission in self.permissions and (permission != "tenants:manage" or self.platform)
+
+
+def principal_of(standing: Standing) -> Principal | None:
+    """Whom a standing lets in; None where the user is disabled or the tenant suspended."""
+    if not standing.active:
+        return None
+    return Principal(
+        tenant_id=standing.tenant_id,
+        actor=f"key:{standing.prefix}" if standing.prefix else f"user:{standing.user_id}",
+        roles=standing.roles,
+        permissions=permissions_of(standing.roles, standing.scopes),
+        groups=standing.groups,
+        user_id=standing.user_id,
+        plan=standing.plan,
+        platform=standing.tenant == DEFAULT_TENANT,
+    )

@@ -135,8 +135,7 @@ class Demo:
         rows = [("API", f"{client.base_url}/api/v1", f"key in {self.instance.folder / 'api_key'}")]
         rows.append(("Docs", f"{client.base_url}/docs", "need no internet"))
         if flower:
-            login = f"operator:{self.instance.kept_secret('flower')}"
-            rows.append(("Flower", f"http://127.0.0.1:{flower}", f"login {login}"))
+            rows.append(("Flower", f"http://127.0.0.1:{flower}", "login: any name, the API key as the password"))
         rows.append(("Terminal", ".venv/bin/python manage.py", "run, runs, ps, psql, redis-cli, ..."))
         self.console.print()
         for name, address, note in rows:

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -160,6 +161,7 @@ def _money(context: click.Context, parameter: click.Parameter, value: str | None
 def budget(tenant_name: str, tokens: Any, money: Any, allow: tuple[str, ...], record_text: bool | None) -> None:
     """Show what TENANT may use and has used today, or change it; then its runs that wait for a budget go on."""
     from chains.budget import go_on
+    from identity.acting import operator
     from storage.model_policies import set_policy
 
     changes: dict[str, Any] = {}
@@ -173,7 +175,7 @@ def budget(tenant_name: str, tokens: Any, money: Any, allow: tuple[str, ...], re
         changes["record_text"] = record_text
     tenant_id = _tenant(tenant_name)
     if changes:
-        set_policy(tenant_id, **changes)
+        set_policy(tenant_id, partial(operator(tenant_id).record, "models.policy"), **changes)
     _show_budget(tenant_id)
     if changes:
         click.echo(f"paused runs that go on   {go_on(tenant_id)}")

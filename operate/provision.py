@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from identity import keys
 from operate.instance import Instance
 from settings import settings
 from storage import migrate, outages, tenants
@@ -22,7 +23,7 @@ def main() -> int:
         return 4
     instance = Instance(known.data_dir)
     kept = instance.folder / "api_key"
-    if not kept.exists() or tenants.authenticate(kept.read_text().strip()) is None:
+    if not kept.exists() or keys.authenticate(kept.read_text().strip()) is None:
         key = tenants.create_api_key(tenants.ensure_default_tenant(), "up")
         instance.write("api_key", key)
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -40,6 +41,7 @@ def seed() -> None:
     """
     from agents.script.data import load
     from app.bulk_import import MODELS
+    from identity.acting import operator
     from storage import catalog_import, tenants
     from storage.catalog_import import Record
 
@@ -48,7 +50,8 @@ def seed() -> None:
         rows = load("seed_set")[what]
         values = [model.model_validate(row).model_dump(exclude_unset=True) for row in rows]
         records = [Record(number, row) for number, row in enumerate(values, 1)]
-        made = catalog_import.write(tenant_id, kind, records, only_new=True)["imported"]
+        record = partial(operator(tenant_id).record, f"{kind.word}.import")
+        made = catalog_import.write(tenant_id, kind, records, only_new=True, record=record)["imported"]
         click.echo(f"{what}: {made} new, {len(rows) - made} there already")
 
 
@@ -59,9 +62,11 @@ def _import_of(what: str) -> Callable[..., None]:
     @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
     def import_file(file: IO[bytes], tenant_name: str, dry_run: bool, as_json: bool) -> None:
         from app.bulk_import import import_csv
+        from identity.acting import operator
 
         tenant_id, raw = _tenant(tenant_name), _read(file)
-        report = _database(lambda: import_csv(tenant_id, what, raw, dry_run=dry_run))
+        record = partial(operator(tenant_id).record, f"{what.removesuffix('s')}.import")
+        report = _database(lambda: import_csv(tenant_id, what, raw, dry_run=dry_run, record=record))
         _show(report, as_json, dry_run)
         sys.exit(1 if report["failed"] else 0)
 

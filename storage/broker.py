@@ -76,7 +76,7 @@ def publish(*hints: Hint) -> None:
 
 def store_result(run_id: UUID, status: str, result: Any) -> None:
     """Put the run's end where Celery's Redis backend looks, so that `AsyncResult(run_id).get()` answers."""
-    key = f"celery-task-meta-{run_id}"
+    key = result_key(run_id)
     if status == "failed":
         result = {"exc_type": "RunFailed", "exc_message": [json.dumps(result)], "exc_module": "baton"}
     elif status == "cancelled":
@@ -97,6 +97,11 @@ def store_result(run_id: UUID, status: str, result: Any) -> None:
             pipe.execute()
 
     best_effort(write, "store_result")
+
+
+def result_key(run_id: UUID) -> str:
+    """Where Celery's Redis backend looks for the run's end."""
+    return f"celery-task-meta-{run_id}"
 
 
 def queue_lengths(queues: Sequence[str]) -> dict[str, int] | None:

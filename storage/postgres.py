@@ -135,7 +135,7 @@ class Hot:
                     self._cursor.execute("ROLLBACK")
             raise
 
-    def all_locked(self, lock: str, locked: Any, name: str, *values: Any, tenant: UUID) -> list[Row]:
+    def all_locked(self, lock: str, locked: Any, name: str, *values: Any, tenant: UUID | None) -> list[Row]:
         """`all` right after a statement that takes locks, as one synced transaction in one round trip."""
         self._prepare(lock)
         self._prepare(name)
@@ -243,7 +243,12 @@ def session(tenant_id: UUID) -> Iterator[Session]:
 
 
 @contextmanager
-def keeper_session() -> Iterator[Session]:
-    """An ORM session as the keeper's role, which sees the engine's rows of every tenant."""
+def keeper_session(audited: UUID | None = None) -> Iterator[Session]:
+    """An ORM session as the keeper's role, which sees the engine's rows of every tenant.
+
+    audited: the tenant whose audit entries it may write.
+    """
     with Session(engine("keeper"), expire_on_commit=False) as opened, opened.begin():
+        if audited is not None:
+            opened.execute(text("SELECT set_config('baton.tenant', :tenant, true)"), {"tenant": str(audited)})
         yield opened

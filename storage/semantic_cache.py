@@ -44,7 +44,7 @@ FROM semantic_answers
 WHERE tenant_id = %(tenant)s::uuid AND scope = %(scope)s AND expires_at > now()
 ORDER BY embedding::vector({DIMENSIONS}) <=> %(embedding)s::vector({DIMENSIONS})
 LIMIT %(limit)s
-"""
+"""  # nosec B608 # numbers of this module
 
 # Called once a new answer. A lost one costs one more call of a model, so nobody waits for the disk.
 _KEEP = f"""
@@ -56,7 +56,7 @@ VALUES (%(id)s, %(tenant)s::uuid, %(scope)s, %(question_hash)s, %(embedding)s::r
         now() + make_interval(secs => %(ttl_seconds)s))
 ON CONFLICT (tenant_id, scope, question_hash)
 DO UPDATE SET answer = excluded.answer, created_at = now(), expires_at = excluded.expires_at
-"""
+"""  # nosec B608 # a number of this module
 
 _there = False
 _quiet_until = 0.0
@@ -77,7 +77,8 @@ def ensure_index(owner: Connection) -> None:
     Never fails the migration: the cache does without.
     """
     # Looked up first: CREATE INDEX IF NOT EXISTS would wait for every writer, at each start.
-    wanted = f"SELECT to_regclass('{INDEX}') IS NULL AND EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')"
+    has_vector = "EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')"
+    wanted = f"SELECT to_regclass('{INDEX}') IS NULL AND {has_vector}"  # nosec B608 # a name of this module
     try:
         with owner.begin():
             if owner.scalar(text(wanted)):

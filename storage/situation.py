@@ -62,6 +62,8 @@ class Situation:
     versions: int
     degraded_reason: str | None
     trace_id: str
+    limited: bool = False
+    admitted: bool = True
 
 
 def accepted(
@@ -72,6 +74,8 @@ def accepted(
     input_facts: dict[str, Json],
     session_id: str | None,
     trace_id: str,
+    *,
+    limited: bool = False,
 ) -> Situation:
     """The situation of a run that this transaction has just inserted: nothing of it is done."""
     return Situation(
@@ -93,6 +97,8 @@ def accepted(
         versions=0,
         degraded_reason=None,
         trace_id=trace_id,
+        limited=limited,
+        admitted=not limited,
     )
 
 
@@ -102,7 +108,7 @@ def read(db: Hot, tenant_id: UUID, run_id: UUID) -> Situation | None:
     if row is None:
         return None
     (tenant, chain, version, status, stop, stopping, facts, session_id, error, past_deadline) = row[:10]
-    (plain, with_facts, unfinished, segments, last_no, versions, degraded_reason, trace_id) = row[10:]
+    (plain, with_facts, unfinished, segments, last_no, versions, degraded_reason, trace_id, limited, admitted) = row[10:]
     done: dict[str, dict[str, Json]] = {key: {} for key in plain or ()}
     done.update(json.loads(with_facts or "{}"))
     return Situation(
@@ -124,6 +130,8 @@ def read(db: Hot, tenant_id: UUID, run_id: UUID) -> Situation | None:
         versions,
         degraded_reason,
         trace_id,
+        limited,
+        admitted,
     )
 
 

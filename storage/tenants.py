@@ -1,7 +1,8 @@
-"""Tenants and their API keys: who a request belongs to.
+"""Tenants, and the API keys that are made for them without anybody asking (`up`, tests, benchmarks).
 
 A key reads `bt_<prefix>_<secret>`. The database keeps only its HMAC under BATON_SECRET, so that a stolen backup opens
-nothing, and the prefix, by which a person recognises and revokes it. A change of BATON_SECRET ends every key.
+nothing, and the prefix, by which a person recognises and revokes it. A change of BATON_SECRET ends every key. What a
+key opens is found in `identity/keys.py`.
 """
 
 from __future__ import annotations
@@ -10,11 +11,9 @@ import hashlib
 import hmac
 import re
 import secrets
-import time
-from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import CTE, func, or_, select, update
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from settings import SettingsError, settings
@@ -23,12 +22,7 @@ from storage.postgres import keeper_session
 from storage.tables import uuid7
 
 DEFAULT_TENANT = "default"
-CACHE_SECONDS = 5.0
-CACHE_KEYS = 10_000
-USE_NOTED_EVERY = timedelta(minutes=1)
-
-_KEY = re.compile(r"bt_[0-9a-f]{8}_[0-9a-f]{48}")
-_known: dict[bytes, tuple[float, UUID]] = {}
+KEY_PATTERN = re.compile(r"bt_[0-9a-f]{8}_[0-9a-f]{48}")
 
 
 def ensure_default_tenant() -> UUID:
@@ -50,62 +44,20 @@ def find_tenant(name: str) -> UUID | None:
 
 
 def create_api_key(tenant_id: UUID, name: str) -> str:
-    """Make a key for a tenant and return it in plain text: the only time that it is ever seen."""
-    prefix = secrets.token_hex(4)
-    key = f"bt_{prefix}_{secrets.token_hex(24)}"
+    """Make a service's key with all rights in its tenant, and return it in plain text: it is never seen again."""
+    prefix, key = new_key()
     with keeper_session() as session:
-        session.add(ApiKey(id=uuid7(), tenant_id=tenant_id, name=name, prefix=prefix, hash=_hash(key)))
+        session.add(ApiKey(id=uuid7(), tenant_id=tenant_id, name=name, prefix=prefix, hash=key_hash(key)))
     return key
 
 
-def revoke_api_keys(tenant_id: UUID, prefix: str) -> int:
-    """Revoke a tenant's keys of this prefix; the number revoked. Each process forgets a key within CACHE_SECONDS."""
-    with keeper_session() as session:
-        revoked = session.execute(
-            update(ApiKey)
-            .where(ApiKey.tenant_id == tenant_id, ApiKey.prefix == prefix, ApiKey.revoked_at.is_(None))
-            .values(revoked_at=func.now())
-            .returning(ApiKey.id)
-        ).all()
-    _known.clear()
-    return len(revoked)
+def new_key() -> tuple[str, str]:
+    """(prefix, key) of a new key with 192 random bits."""
+    prefix = secrets.token_hex(4)
+    return prefix, f"bt_{prefix}_{secrets.token_hex(24)}"
 
 
-def authenticate(key: str) -> UUID | None:
-    """The tenant that a key opens; None: unknown or revoked. A good key is remembered for CACHE_SECONDS."""
-    if not _KEY.fullmatch(key):
-        return None
-    hashed = _hash(key)
-    found = _known.get(hashed)
-    if found and time.monotonic() < found[0]:
-        return found[1]
-    tenant_id = _look_up(hashed)
-    if tenant_id is None:
-        _known.pop(hashed, None)
-        return None
-    if len(_known) >= CACHE_KEYS:
-        _known.clear()
-    _known[hashed] = (time.monotonic() + CACHE_SECONDS, tenant_id)
-    return tenant_id
-
-
-def _look_up(hashed: bytes) -> UUID | None:
-    """The tenant of a valid key; notes its use, at most once in USE_NOTED_EVERY."""
-    stale = or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < func.now() - USE_NOTED_EVERY)
-    noted: CTE = (
-        update(ApiKey)
-        .where(ApiKey.hash == hashed, ApiKey.revoked_at.is_(None), stale)
-        .values(last_used_at=func.now())
-        .returning(ApiKey.id)
-        .cte("noted")
-    )
-    with keeper_session() as session:
-        return session.scalar(
-            select(ApiKey.tenant_id).where(ApiKey.hash == hashed, ApiKey.revoked_at.is_(None)).add_cte(noted)
-        )
-
-
-def _hash(key: str) -> bytes:
+def key_hash(key: str) -> bytes:
     """The HMAC-SHA256 of a key. Raises SettingsError where there is no secret: then anybody could make keys."""
     secret = settings().secret.get_secret_value()
     if not secret:

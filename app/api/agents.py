@@ -21,6 +21,7 @@ api = blueprint("agents", __name__)
     "POST",
     "/agents/<agent_id>/runs",
     "Start a run of an agent",
+    needs="runs:start",
     body=StartAgentRun,
     answers={202: Run},
     streams=(200,),

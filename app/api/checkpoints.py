@@ -27,6 +27,7 @@ MAX_VERSION = 2**31 - 1
     "GET",
     "/runs/<uuid:run_id>/checkpoints",
     "List a run's checkpoints",
+    needs="runs:read",
     query=PageQuery,
     answers={200: CheckpointPage},
 )
@@ -47,6 +48,7 @@ def page(run_id: UUID, query: PageQuery) -> dict[str, Any]:
     "GET",
     "/runs/<uuid:run_id>/checkpoints/<int:version>",
     "Look at a checkpoint with its state",
+    needs="runs:read",
     answers={200: CheckpointState},
 )
 def get(run_id: UUID, version: int) -> dict[str, Any]:
@@ -55,7 +57,13 @@ def get(run_id: UUID, version: int) -> dict[str, Any]:
 
 
 @operation(
-    api, "GET", "/runs/<uuid:run_id>/effects", "List a run's effects", query=PageQuery, answers={200: EffectPage}
+    api,
+    "GET",
+    "/runs/<uuid:run_id>/effects",
+    "List a run's effects",
+    needs="runs:read",
+    query=PageQuery,
+    answers={200: EffectPage},
 )
 def effects(run_id: UUID, query: PageQuery) -> dict[str, Any]:
     """What the run did to the outside world, in the order of its intents."""

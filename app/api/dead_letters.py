@@ -19,7 +19,9 @@ from storage.reads import dead_letters
 api = blueprint("dead_letters", __name__)
 
 
-@operation(api, "GET", "/dead-letters", "List dead letters", query=PageQuery, answers={200: DeadLetterPage})
+@operation(
+    api, "GET", "/dead-letters", "List dead letters", needs="runs:read", query=PageQuery, answers={200: DeadLetterPage}
+)
 def page(query: PageQuery) -> dict[str, Any]:
     """Failed runs, newest first, with the step given up; `code` is `poison_step` where it killed its workers."""
     items, cursor = dead_letters.page(auth.tenant_id(), limit=query.limit, cursor=query.cursor)
@@ -31,6 +33,7 @@ def page(query: PageQuery) -> dict[str, Any]:
     "POST",
     "/dead-letters/<uuid:run_id>/replay",
     "Replay a dead letter",
+    needs="runs:steer",
     body=Nothing,
     body_required=False,
     answers={202: Run},
@@ -38,5 +41,5 @@ def page(query: PageQuery) -> dict[str, Any]:
 )
 def replay(run_id: UUID, body: Nothing) -> Response:
     """The same as resuming its run."""
-    resume.resume(auth.tenant_id(), run_id)
+    resume.resume(auth.tenant_id(), run_id, auth.audit("run.replay", f"run:{run_id}"))
     return shown(run_id, 202, {"Location": location(run_id)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response
 
 from app import auth
-from app.accept import accept, accepted, headers
+from app.accept import accept, headers, shown
 from app.api import blueprint
 from app.operation import operation
 from app.schemas.runs import Run
@@ -24,6 +24,7 @@ WAIT_SECONDS = 60.0
     "POST",
     "/generate",
     "Generate a script and wait for it",
+    needs="runs:start",
     body=Generate,
     answers={200: Run, 202: Run},
     problems=(409, 413, 415, 429),
@@ -35,7 +36,7 @@ def generate(body: Generate) -> Response:
     """
     submitted = _start(body)
     ended = wait_for_end(auth.tenant_id(), submitted.run_id, WAIT_SECONDS, or_pause=True)
-    return accepted(submitted, 200 if ended else 202)
+    return shown(submitted.run_id, 200 if ended else 202, headers(submitted))
 
 
 @operation(
@@ -43,6 +44,7 @@ def generate(body: Generate) -> Response:
     "POST",
     "/generate/stream",
     "Generate a script and watch it",
+    needs="runs:start",
     body=Generate,
     answers={},
     streams=(200,),

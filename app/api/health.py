@@ -19,10 +19,11 @@ from app.operation import operation
 from app.problems import Unavailable
 from app.schemas.service import Alive, Health
 from gateway.backends.configuration import rejected
+from policy.permissions import PUBLIC
 from storage import outages
 from storage.reads import readiness
 
-api = blueprint("health", __name__, open_to_all=True)
+api = blueprint("health", __name__)
 
 PATIENCE_SECONDS = 1.0
 FRESH_SECONDS = 0.5
@@ -64,7 +65,7 @@ postgres = Look(readiness.look_at_postgres)
 redis = Look(readiness.look_at_redis)
 
 
-@operation(api, "GET", "/health", "How the installation is", answers={200: Health})
+@operation(api, "GET", "/health", "How the installation is", needs=PUBLIC, answers={200: Health})
 def health() -> dict[str, Any]:
     """`degraded`: runs go on or wait, but slower or not at all now; `down`: without Postgres nothing is accepted."""
     postgres.start()
@@ -86,13 +87,13 @@ def health() -> dict[str, Any]:
     return {"status": status, "version": version(), "checks": checks}
 
 
-@operation(api, "GET", "/health/live", "Is the process alive", answers={200: Alive})
+@operation(api, "GET", "/health/live", "Is the process alive", needs=PUBLIC, answers={200: Alive})
 def live() -> dict[str, str]:
     """Looks at nothing else."""
     return {"status": "ok"}
 
 
-@operation(api, "GET", "/health/ready", "Is it ready for requests", answers={200: Alive})
+@operation(api, "GET", "/health/ready", "Is it ready for requests", needs=PUBLIC, answers={200: Alive})
 def ready() -> Response | dict[str, str]:
     """200 when Postgres answers and its schema is the one of this version; Redis may be away."""
     postgres.start()

@@ -13,6 +13,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from app import auth
 from chains.queues import QUEUES
 from storage import broker, outages
 from storage.reads import gauges
@@ -24,6 +25,7 @@ STATUSES = ("pending", "running", "paused")
 
 
 @api.get("/metrics")
+@auth.public(api)
 def scrape() -> Response:
     """Prometheus' text format; answers while the servers are away, without their figures."""
     registry = CollectorRegistry(auto_describe=False)

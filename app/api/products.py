@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -29,21 +30,36 @@ CSV = ("text/csv", "application/csv", "application/vnd.ms-excel")  # the last is
 
 
 @operation(
-    api, "POST", "/products", "Make a product", body=NewProduct, answers={201: Product}, problems=(409, 413, 415)
+    api,
+    "POST",
+    "/products",
+    "Make a product",
+    needs="catalog:write",
+    body=NewProduct,
+    answers={201: Product},
+    problems=(409, 413, 415),
 )
 def create(body: NewProduct) -> Response:
     """409 where another product has this SKU, or none and this name (whatever the case)."""
-    made = catalog.create(auth.tenant_id(), PRODUCTS, body.model_dump())
+    made = catalog.create(auth.tenant_id(), PRODUCTS, body.model_dump(), partial(auth.audit, "product.create"))
     return answer_json(made, 201, {"Location": url_for("products.get", product_id=made["id"])})
 
 
-@operation(api, "GET", "/products", "List products, newest first", query=CatalogQuery, answers={200: ProductPage})
+@operation(
+    api,
+    "GET",
+    "/products",
+    "List products, newest first",
+    needs="catalog:read",
+    query=CatalogQuery,
+    answers={200: ProductPage},
+)
 def page(query: CatalogQuery) -> dict[str, Any]:
     """All products of the tenant that are not archived."""
     return catalog.page(auth.tenant_id(), PRODUCTS, **query.model_dump())
 
 
-@operation(api, "GET", "/products/<uuid:product_id>", "Look at a product", answers={200: Product})
+@operation(api, "GET", "/products/<uuid:product_id>", "Look at a product", needs="catalog:read", answers={200: Product})
 def get(product_id: UUID) -> dict[str, Any]:
     """404 for an archived one too."""
     return catalog.get(auth.tenant_id(), PRODUCTS, product_id)
@@ -54,13 +70,14 @@ def get(product_id: UUID) -> dict[str, Any]:
     "PUT",
     "/products/<uuid:product_id>",
     "Replace a product",
+    needs="catalog:write",
     body=NewProduct,
     answers={200: Product},
     problems=(409, 413, 415),
 )
 def replace(product_id: UUID, body: NewProduct) -> dict[str, Any]:
     """What is left out becomes empty; the product must be there."""
-    return catalog.change(auth.tenant_id(), PRODUCTS, product_id, body.model_dump())
+    return _change(product_id, body.model_dump())
 
 
 @operation(
@@ -68,19 +85,26 @@ def replace(product_id: UUID, body: NewProduct) -> dict[str, Any]:
     "PATCH",
     "/products/<uuid:product_id>",
     "Change a product",
+    needs="catalog:write",
     body=ProductChanges,
     answers={200: Product},
     problems=(409, 413, 415),
 )
 def change(product_id: UUID, body: ProductChanges) -> dict[str, Any]:
     """Sets the fields that are named; null empties one."""
-    return catalog.change(auth.tenant_id(), PRODUCTS, product_id, body.model_dump(exclude_unset=True))
+    return _change(product_id, body.model_dump(exclude_unset=True))
 
 
-@operation(api, "DELETE", "/products/<uuid:product_id>", "Archive a product", answers={204: None})
+def _change(product_id: UUID, values: dict[str, Any]) -> dict[str, Any]:
+    return catalog.change(auth.tenant_id(), PRODUCTS, product_id, values, partial(auth.audit, "product.change"))
+
+
+@operation(
+    api, "DELETE", "/products/<uuid:product_id>", "Archive a product", needs="catalog:write", answers={204: None}
+)
 def archive(product_id: UUID) -> Response:
     """It is shown and found no more, and its name is free again; runs keep what they read."""
-    catalog.archive(auth.tenant_id(), PRODUCTS, product_id)
+    catalog.archive(auth.tenant_id(), PRODUCTS, product_id, partial(auth.audit, "product.archive"))
     return Response(status=204)
 
 
@@ -89,6 +113,7 @@ def archive(product_id: UUID) -> Response:
     "POST",
     "/products/import",
     "Import products from CSV",
+    needs="catalog:write",
     body_types=CSV,
     query=ImportQuery,
     answers={200: ImportReport},
@@ -102,4 +127,5 @@ def import_file(query: ImportQuery, body: bytes) -> dict[str, Any]:
     its name, and makes one where there is none. A column `extra.保质期` is a fact of its own. At most 5,000 lines, in
     UTF-8 or GB18030.
     """
-    return dict(import_csv(auth.tenant_id(), "products", body, dry_run=query.dry_run))
+    record = partial(auth.audit, "product.import")
+    return dict(import_csv(auth.tenant_id(), "products", body, dry_run=query.dry_run, record=record))

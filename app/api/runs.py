@@ -23,6 +23,7 @@ api = blueprint("runs", __name__)
     "POST",
     "/runs",
     "Start a run",
+    needs="runs:start",
     body=StartRun,
     answers={202: Run},
     problems=(409, 413, 415, 429),
@@ -43,11 +44,12 @@ def start(body: StartRun) -> Response:
         deadline_seconds=body.deadline_seconds,
         on_busy=body.on_busy,
         user_id=body.user_id,
+        priority=body.priority,
     )
     return accepted(submitted)
 
 
-@operation(api, "GET", "/runs", "List runs, newest first", query=RunsQuery, answers={200: RunPage})
+@operation(api, "GET", "/runs", "List runs, newest first", needs="runs:read", query=RunsQuery, answers={200: RunPage})
 def page(query: RunsQuery) -> dict[str, Any]:
     """A page may hold fewer runs than `limit` where they are large; there is more as long as `next_cursor` is set."""
     found, cursor = runs.page(
@@ -61,7 +63,7 @@ def page(query: RunsQuery) -> dict[str, Any]:
     return {"items": [show.run(one) for one in found], "next_cursor": cursor}
 
 
-@operation(api, "GET", "/runs/<uuid:run_id>", "Look at a run", query=RunQuery, answers={200: Run})
+@operation(api, "GET", "/runs/<uuid:run_id>", "Look at a run", needs="runs:read", query=RunQuery, answers={200: Run})
 def get(run_id: UUID, query: RunQuery) -> Response:
     """With `?wait=SECONDS` the answer comes as soon as the run ends, or after that time."""
     if query.wait:

@@ -20,27 +20,51 @@ from app.schemas.sessions import (
 )
 from app.state import folded
 from errors import NotFound
+from policy import limiter, tenant_limits
 from storage import sessions
 from storage.reads import checkpoints as reads
+from storage.reads import quotas
 from storage.reads.cursors import decode, encode
 
 api = blueprint("sessions", __name__)
 
 
-@operation(api, "POST", "/sessions", "Make a session", body=NewSession, answers={201: Session}, problems=(415,))
+@operation(
+    api,
+    "POST",
+    "/sessions",
+    "Make a session",
+    needs="sessions:write",
+    body=NewSession,
+    answers={201: Session},
+    problems=(415,),
+)
 def create(body: NewSession) -> Response:
     """An id that exists already answers with the session that has it."""
-    made = sessions.create(auth.tenant_id(), body.model_extra or {}, body.user_id, body.session_id)
+    tenant_id, limit = auth.tenant_id(), tenant_limits.of(auth.tenant_id()).max_sessions
+    made = sessions.create(tenant_id, body.model_extra or {}, body.user_id, body.session_id, limit=limit)
+    if limit is not None:
+        limiter.note_sessions(tenant_id, quotas.sessions(tenant_id))
     return answer_json(made, 201, {"Location": url_for("sessions.get", session_id=made["session_id"])})
 
 
-@operation(api, "GET", "/sessions", "List sessions, newest first", query=PageQuery, answers={200: SessionPage})
+@operation(
+    api,
+    "GET",
+    "/sessions",
+    "List sessions, newest first",
+    needs="sessions:read",
+    query=PageQuery,
+    answers={200: SessionPage},
+)
 def page(query: PageQuery) -> dict[str, Any]:
     """All sessions of the tenant."""
     return sessions.list_page(auth.tenant_id(), query.limit, query.cursor)
 
 
-@operation(api, "GET", "/sessions/<session_id>", "Look at a session", answers={200: SessionDetail})
+@operation(
+    api, "GET", "/sessions/<session_id>", "Look at a session", needs="sessions:read", answers={200: SessionDetail}
+)
 def get(session_id: str) -> dict[str, Any]:
     """With its last 50 turns."""
     return sessions.get(auth.tenant_id(), _storable(session_id))
@@ -51,6 +75,7 @@ def get(session_id: str) -> dict[str, Any]:
     "GET",
     "/sessions/<session_id>/checkpoints",
     "List a session's checkpoints",
+    needs="sessions:read",
     query=PageQuery,
     answers={200: SessionCheckpointPage},
 )
@@ -78,6 +103,7 @@ def history(session_id: str, query: PageQuery) -> dict[str, Any]:
     "GET",
     "/sessions/<session_id>/checkpoints/latest",
     "Look at a session's newest checkpoint",
+    needs="sessions:read",
     answers={200: SessionCheckpointState},
 )
 def latest(session_id: str) -> dict[str, Any]:
@@ -91,6 +117,7 @@ def latest(session_id: str) -> dict[str, Any]:
     "GET",
     "/sessions/<session_id>/checkpoints/<int:version>",
     "Look at a checkpoint of a session",
+    needs="sessions:read",
     answers={200: SessionCheckpointState},
 )
 def version(session_id: str, version: int) -> dict[str, Any]:

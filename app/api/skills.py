@@ -12,12 +12,14 @@ from chains import catalog
 api = blueprint("skills", __name__)
 
 
-@operation(api, "GET", "/skills", "List skills", answers={200: SkillPage})
+@operation(api, "GET", "/skills", "List skills", needs="skills:read", answers={200: SkillPage})
 def page() -> dict[str, Any]:
     """Each with the JSON schema of its input; `name` is what `POST /runs` calls `chain`."""
     items = []
     for name, versions in sorted(catalog.catalog().items()):
         chain = catalog.latest(name)
+        if chain.internal:
+            continue
         schema = chain.input_schema.model_json_schema() if chain.input_schema else None
         items.append(
             {

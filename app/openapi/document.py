@@ -13,6 +13,7 @@ from app import version
 from app.operation import OPERATIONS, Operation
 from app.schemas.common import Problem
 from app.schemas.runs import Event
+from policy.permissions import PUBLIC
 
 _REFS = "#/components/schemas/{model}"
 _VARIABLE = re.compile(r"<(?:(\w+):)?(\w+)>")
@@ -22,7 +23,8 @@ _PATH_TYPES: dict[str | None, dict[str, Any]] = {
     None: {"type": "string"},
 }
 _PROBLEM_TEXTS = {
-    401: "No valid API key",
+    401: "No valid API key or access token",
+    403: "The permission that `x-permission` names is missing",
     404: "Nothing here, or another tenant's",
     409: "The state of the run or session does not allow this, or the name is taken",
     413: "The body is too large",
@@ -48,6 +50,16 @@ _TAGS = {
     "skills": "What this installation can do",
     "dead_letters": "What was given up",
     "usage": "What model calls used",
+    "auth": "Log in, stay logged in, log out",
+    "oidc": "Log in at the tenant's provider",
+    "own_keys": "API keys of one's own",
+    "users": "Who acts in the tenant",
+    "groups": "Users that share roles",
+    "keys": "API keys of users and services",
+    "oidc_provider": "Where the tenant's users log in",
+    "tenants": "The installation's tenants",
+    "audit": "What was done, and by whom",
+    "erasure": "Forget a user or a session",
     "health": "How the installation is",
 }
 
@@ -76,7 +88,7 @@ def document() -> dict[str, Any]:
         "components": {
             "schemas": schemas,
             "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer"},
+                "bearer": {"type": "http", "scheme": "bearer", "description": "An access token (JWT) or an API key"},
                 "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             },
         },
@@ -111,8 +123,10 @@ def _operation(one: Operation, references: dict[Any, Any]) -> dict[str, Any]:
     elif one.body_types:
         content = {media: {"schema": {"type": "string"}} for media in one.body_types[:1]}
         told["requestBody"] = {"required": True, "content": content}
-    if one.open:
+    if one.needs == PUBLIC:
         told["security"] = []
+    else:
+        told["x-permission"] = one.needs
     return told
 
 
@@ -144,7 +158,7 @@ def _header_parameters(one: Operation) -> list[dict[str, Any]]:
 
 
 def _responses(one: Operation, references: dict[Any, Any]) -> dict[str, Any]:
-    texts = {101: "The WebSocket is open", 200: "OK", 201: "Made", 202: "Accepted", 204: "Done"}
+    texts = {101: "The WebSocket is open", 200: "OK", 201: "Made", 202: "Accepted", 204: "Done", 302: "Elsewhere"}
     made: dict[str, Any] = {}
     for status in dict.fromkeys([*one.answers, *one.streams]):
         content: dict[str, Any] = {}
@@ -154,7 +168,9 @@ def _responses(one: Operation, references: dict[Any, Any]) -> dict[str, Any]:
             # `data:` of each message holds one event
             content["text/event-stream"] = {"schema": {"type": "string"}}
         made[str(status)] = {"description": texts[status], **({"content": content} if content else {})}
-    usual = (503,) if one.open else (401, 422, 503)
+    usual: tuple[int, ...] = (401, 403, 422, 429, 503)
+    if one.needs == PUBLIC:
+        usual = (503,) if one.body is None and one.query is None else (422, 503)
     if "{" in _VARIABLE.sub("{}", one.path):
         usual = (*usual, 404)
     problem = {"application/problem+json": {"schema": references[Problem, "serialization"]}}

@@ -28,6 +28,9 @@ class StartRun(In):
     deadline_seconds: float | None = Deadline
     on_busy: OnBusy = Field("reject", description="what to do while another run changes the session")
     user_id: Name | None = None
+    priority: int = Field(
+        0, ge=0, le=9, strict=True, description="of the tenant's runs that wait for a slot the higher starts first"
+    )
     idempotency_key: Name | None = Field(None, description="the same as the header `Idempotency-Key`")
 
 
@@ -125,6 +128,7 @@ class EventsQuery(In):
     after: int | None = Field(None, ge=0, le=2**62, description="the last seq that you have")
     cursor: int | None = Field(None, ge=0, le=2**62, description="the same, as other lists call it")
     limit: int = Field(50, ge=1, le=1000)
+    ticket: str | None = Field(None, max_length=64, description="of `POST /auth/tickets`, where no header can be sent")
 
 
 class EventPage(Out):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from app.schemas.common import Out, Page, PageQuery
+from app.schemas.common import Out, Page, PageQuery, Time
 
 GROUPS = ("day", "model", "chain", "agent")
 
@@ -81,6 +81,29 @@ class Budget(Out):
 
     tokens: TokenBudget
     money: MoneyBudget
+
+
+class Quota(Out):
+    """One limit, and how much of it is used."""
+
+    limit: int | None = Field(description="null: there is none")
+    current: int | None = Field(description="null: not counted, because there is no limit")
+    remaining: int | None
+    window_seconds: int | None = Field(description="of a rate; null: what is there at this moment, or of a UTC day")
+    resets_at: Time | None = Field(description="when some of it is free again, if that comes by itself")
+    alert_threshold: float = Field(description="share of the limit from which on `warning` is true")
+    warning: bool
+
+
+class Quotas(Out):
+    """What the tenant may use and what it uses: by plan, the settings, and limits of its own."""
+
+    plan: str
+    allowed_models: list[str] | None = Field(description="patterns of names; null: all")
+    resources: dict[str, Quota] = Field(
+        description="burst, qps, requests_per_minute, tokens_per_minute, tokens_per_day, "
+        "concurrent_runs, waiting_runs, sessions, documents"
+    )
 
 
 class UsagePage(Page[UsageItem]):

@@ -11,12 +11,15 @@ from uuid import UUID
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from psycopg2.extensions import connection as Connection
 
 import telemetry
 from app import create_app
 from chains import catalog
+from identity import remembered
 from storage import postgres
 from storage.tables import Run, Segment, Step, uuid7
+from tests.app.people import Person, person
 from tests.app.rows import START, Client, MakeRun, event_row
 from tests.app.server import web_process
 
@@ -114,3 +117,31 @@ def address(settings_env: Any, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """Where a real web process listens."""
     with web_process(tmp_path_factory.mktemp("web") / "log") as address:
         yield address
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Let the time pass that keys and logins are remembered for."""
+    passed = [0.0]
+    real = time.monotonic
+    monkeypatch.setattr(remembered, "monotonic", lambda: real() + passed[0])
+
+    def wait() -> None:
+        passed[0] += remembered.SECONDS + 0.1
+
+    return wait
+
+
+@pytest.fixture
+def ada(flask_app: Flask, tenant: UUID) -> Person:
+    """A user of the tenant, an owner."""
+    return person(flask_app, tenant, "owner")
+
+
+@pytest.fixture
+def tenant_name(tenant: UUID, owner_db: Connection) -> str:
+    """The name that logins know the tenant by."""
+    with owner_db.cursor() as cursor:
+        cursor.execute("SELECT name FROM tenants WHERE id = %s", (tenant,))
+        (name,) = cursor.fetchone() or ("",)
+        return str(name)

@@ -170,7 +170,7 @@ def test_a_database_that_is_away_is_503(client: Client, monkeypatch: pytest.Monk
     def away(_key: str) -> None:
         raise outages.DATABASE_AWAY[0]("select", {}, Exception("gone"))
 
-    monkeypatch.setattr(auth.tenants, "authenticate", away)
+    monkeypatch.setattr(auth.keys, "authenticate", away)
     answer = client.get(RUNS)
     assert problem(answer, 503)["code"] == "unavailable"
     assert answer.headers["Retry-After"]
@@ -180,7 +180,7 @@ def test_a_crash_tells_nothing(client: Client, monkeypatch: pytest.MonkeyPatch) 
     def crash(_key: str) -> None:
         raise RuntimeError("the secret is xyzzy")
 
-    monkeypatch.setattr(auth.tenants, "authenticate", crash)
+    monkeypatch.setattr(auth.keys, "authenticate", crash)
     answer = client.get(RUNS)
     problem(answer, 500)
     assert b"xyzzy" not in answer.data and b"Traceback" not in answer.data

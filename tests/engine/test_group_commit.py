@@ -93,6 +93,34 @@ def test_those_who_commit_meanwhile_share_a_statement(leases: list[Lease], runs:
         runs.check(lease.run_id)
 
 
+def test_who_has_just_been_answered_is_waited_for(
+    leases: list[Lease], statements: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given two threads that committed a moment ago
+    commits = group_commit._GroupCommit()
+    monkeypatch.setattr(group_commit, "COMPANY_SECONDS", 60.0)
+    commits._company = 2
+    # When they commit again, Then they share the statement, whoever comes first
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda lease: commits.commit(lease, checkpoint(), told), leases[:2]))
+    assert None not in answers
+    assert statements == [2]
+
+
+def test_who_does_not_come_back_is_waited_for_once(
+    leases: list[Lease], statements: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given eight threads that committed a moment ago, When one of them comes back, Then it commits alone after a moment
+    commits = group_commit._GroupCommit()
+    monkeypatch.setattr(group_commit, "COMPANY_SECONDS", 0.001)
+    commits._company = 8
+    assert commits.commit(leases[0], checkpoint(), told) is not None
+    # When it comes again, Then nobody else is expected any more
+    monkeypatch.setattr(group_commit, "COMPANY_SECONDS", 60.0)
+    assert commits.commit(leases[1], checkpoint(), told) is not None
+    assert statements == [1, 1]
+
+
 def test_alone_it_is_the_plain_commit(leases: list[Lease], statements: list[int]) -> None:
     assert group_commit.commit(leases[0], checkpoint(), told) is not None
     assert statements == [1]

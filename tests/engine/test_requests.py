@@ -7,8 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from chains.fork import fork
+from chains.submit import SubmitRequest, submit
 from errors import IdempotencyConflict, InvalidInput, NotFound, SessionBusy, UnknownChain
 from storage import blobs
+from storage.reads import runs as rows_of_runs
 from tests.engine.conftest import Runs
 from tests.engine.workers import WorkerProcess
 
@@ -32,6 +34,26 @@ def test_of_concurrent_duplicates_one_is_accepted(worker: WorkerProcess, runs: R
     assert runs.rows("SELECT count(*) FROM runs WHERE tenant_id = %s", runs.tenant) == [(1,)]
     runs.wait(answers[0].run_id)
     runs.check(answers[0].run_id)
+
+
+@pytest.mark.parametrize(
+    ("chain", "given", "session"),
+    [("probe", {"steps": 1}, None), ("probe", {"steps": 12, "fan_out": 3}, "s"), ("branch_fails", {}, None)],
+)
+def test_a_new_run_is_known_without_reading_it(
+    engine_env: None, runs: Runs, chain: str, given: dict[str, int], session: str | None
+) -> None:
+    """Given a run that has just been accepted, when it is looked at, then it is what the caller was told of it."""
+    accepted = submit(runs.tenant, SubmitRequest(chain, given, session_id=session, user_id="u", agent_id="a"))
+    assert accepted.recorded == rows_of_runs.get(runs.tenant, accepted.run_id)
+
+
+@pytest.mark.parametrize("chain", ["gated_branch", "two_gates", "approve"])
+def test_a_new_run_with_a_gate_is_read(engine_env: None, runs: Runs, chain: str) -> None:
+    """Given a chain with a gate, when a run of it is accepted, then it is known only where no gate waits yet."""
+    accepted = submit(runs.tenant, SubmitRequest(chain, {}))
+    waits = any(step.status == "waiting" for step in rows_of_runs.get(runs.tenant, accepted.run_id).steps)
+    assert (accepted.recorded is None) == waits
 
 
 def test_what_is_wrong_writes_nothing(engine_env: None, runs: Runs) -> None:

@@ -101,7 +101,7 @@ def test_a_package_that_is_not_there_is_told_with_the_setting(own_package: OwnPa
 def test_an_unknown_chain_is_told_the_nearest() -> None:
     with pytest.raises(UnknownChain, match=r"no chain 'prob': did you mean 'probe'\?"):
         catalog.latest("prob")
-    with pytest.raises(UnknownChain, match=r"there are: probe, script, script\.adapt"):
+    with pytest.raises(UnknownChain, match=r"there are: erasure, probe, script, script\.adapt"):
         catalog.lookup("zzz", "1")
 
 
@@ -120,7 +120,7 @@ def test_nodes_that_nobody_has_are_told_with_their_chains(own_package: OwnPackag
     nodes = {
         node
         for name in catalog.catalog()
-        if name.startswith(("probe", "script"))
+        if name.startswith(("erasure", "probe", "script"))
         for node in catalog._nodes(catalog.latest(name))
     }
     assert catalog.missing_nodes(nodes) == {"shop.built": ["built 1"], "shop.work": ["order 1"]}

@@ -74,7 +74,7 @@ def test_a_pending_run_starts_with_its_first_line() -> None:
 
 
 def test_a_pending_run_waits_for_its_session() -> None:
-    assert decide(PENDING, LINE, session_free=False) == Decision()
+    assert decide(PENDING, LINE, may_start=False) == Decision()
 
 
 def test_a_run_of_an_unknown_version_is_left_alone_but_can_be_stopped() -> None:

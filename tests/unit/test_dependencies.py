@@ -11,7 +11,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PRODUCT = ("app", "tasks", "chains", "storage", "gateway", "agents", "operate")
+PRODUCT = ("app", "tasks", "chains", "storage", "gateway", "identity", "policy", "agents", "operate")
 OTHERS = ("bench", "chaos", "tests", "docs")
 PEERS = "bench/peers"  # in an environment of their own, with requirements of their own
 RUNS = ("requirements.in", "requirements-nodeps.in")

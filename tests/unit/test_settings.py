@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 import settings as settings_module
-from settings import ENV_NAMES, SettingsError, described, load
+from settings import ENV_NAMES, FILE_NAMES, SettingsError, described, load, secret_named
 
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Each test in an empty folder with none of our names in the environment."""
-    for name in ENV_NAMES:
+    for name in (*ENV_NAMES, *FILE_NAMES):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 
@@ -75,3 +75,61 @@ def test_paths_follow_the_data_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert loaded.data_dir == tmp_path / "a folder"
     assert loaded.blob_url == f"file://{tmp_path}/a folder/blobs"
     assert settings_module.data_dir() == tmp_path / "a folder"
+
+
+def test_a_secret_may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # Given secrets in files: of the environment, of a weaker place beside a stronger value, and one that is no setting
+    (tmp_path / "secret").write_text("hush-1\n")
+    (tmp_path / "url").write_text("redis://:hush-2@host/0\r\n")
+    monkeypatch.setenv("BATON_SECRET_FILE", str(tmp_path / "secret"))
+    monkeypatch.setenv("REDIS_URL_FILE", str(tmp_path / "url"))
+    monkeypatch.setenv("MY_MODELS_KEY_FILE", str(tmp_path / "secret"))
+    (tmp_path / ".env").write_text("BATON_SECRET=weaker\n")
+    # When they are read, then they hold, and their source is told without them
+    loaded, origin = load()
+    assert (loaded.secret.get_secret_value(), loaded.redis_url) == ("hush-1", "redis://:hush-2@host/0")
+    assert (origin["secret"], origin["redis_url"]) == ("BATON_SECRET_FILE", "REDIS_URL_FILE")
+    assert secret_named("MY_MODELS_KEY") == "hush-1"
+    assert "hush" not in str(described())
+
+
+@pytest.mark.parametrize(
+    ("held", "told"),
+    [(None, "cannot be read"), (b"", "is empty"), (b"\xff\xfe", "is no text"), (b"x" * 70_000, "too large")],
+)
+def test_a_file_that_holds_no_secret_stops_the_boot(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, held: bytes | None, told: str
+) -> None:
+    path = tmp_path / "hush"
+    if held is not None:
+        path.write_bytes(held)
+    monkeypatch.setenv("BATON_SECRET_FILE", str(path))
+    with pytest.raises(SettingsError, match=f"BATON_SECRET_FILE: the file .*{told}") as raised:
+        load()
+    assert "hush" not in str(raised.value)
+
+
+def test_a_secret_given_twice_stops_the_boot(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("hush-1")
+    monkeypatch.setenv("BATON_API_KEY", "hush-2")
+    monkeypatch.setenv("BATON_API_KEY_FILE", str(tmp_path / "file"))
+    with pytest.raises(SettingsError, match="BATON_API_KEY and BATON_API_KEY_FILE") as raised:
+        load()
+    assert "hush" not in str(raised.value)
+
+
+def test_only_a_secret_has_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATON_LOG_LEVEL_FILE", "/tmp/x")
+    with pytest.raises(SettingsError, match=r"unknown setting BATON_LOG_LEVEL_FILE.*did you mean BATON_LOG_LEVEL"):
+        load()
+
+
+@pytest.mark.parametrize(
+    "wrong", ["*", "https://a.example/", "https://*.example", "a.example", "null", "https://A.example"]
+)
+def test_origins_are_exact(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    monkeypatch.setenv("BATON_CORS_ORIGINS", f"https://a.example:8443, http://[::1]:3000,{wrong}")
+    with pytest.raises(SettingsError, match=r"BATON_CORS_ORIGINS: .*exact origins"):
+        load()
+    monkeypatch.setenv("BATON_CORS_ORIGINS", "https://a.example:8443, http://[::1]:3000")
+    assert load()[0].cors_origins
