@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
-from app.schemas.common import In, Name, Out, Page, PageQuery, Time
+from app.schemas.common import In, Moment, Name, Out, Page, PageQuery, Time
 
 Role = Literal["owner", "admin", "developer", "operator", "approver", "viewer", "service"]
 UserStatus = Literal["active", "disabled"]
@@ -122,7 +122,7 @@ class NewOwnKey(In):
 
     name: Name
     scopes: Scopes | None = Field(None, description=MORE)
-    expires_at: AwareDatetime | None = None
+    expires_at: Moment | None = None
 
 
 class NewKey(NewOwnKey):
@@ -181,12 +181,16 @@ class NewTenant(In):
     name: TenantName
     plan: Plan = "unlimited"
     limits: dict[str, Any] | None = Field(None, description="where it differs from its plan; -1: no limit")
-    weight: int = Field(1, ge=1, le=1000, description="its share where tenants wait for free slots")
+    weight: int | None = Field(
+        None, ge=1, le=1000, description="its share where tenants wait for free slots; null: its plan's"
+    )
     owner: FirstOwner | None = None
 
 
 class TenantChanges(In):
-    """The fields of a tenant that are to change. A suspended one is closed within 5 s; what runs goes on."""
+    """The fields of a tenant that are to change. A plan without a weight brings its own weight. A suspended tenant is
+    closed within 5 s; what runs goes on.
+    """
 
     status: TenantStatus = "active"
     plan: Plan = "unlimited"

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, Field, model_validator
+from pydantic import Field, model_validator
 
-from app.schemas.common import In, Json, Name, Out, Page, PageQuery, Time
+from app.schemas.common import In, Json, Moment, Name, Out, Page, PageQuery, Time
 
-
-def _near(value: datetime) -> datetime:
-    if not 1971 <= value.year <= 9000:
-        raise ValueError("is too far away")
-    return value
-
-
-Moment = Annotated[AwareDatetime, AfterValidator(_near)]
 Since = Annotated[
     Moment | None, Field(alias="from", description="not earlier than this time, such as 2026-11-20T08:00:00Z")
 ]

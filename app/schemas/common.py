@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 Item = TypeVar("Item")
 
@@ -18,6 +18,16 @@ def _visible(value: str) -> str:
 
 Name = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_visible)]
 """A name or id that a client chose: 1 to 255 visible characters."""
+
+
+def _near(value: datetime) -> datetime:
+    if not 1971 <= value.year <= 9000:
+        raise ValueError("is too far away")
+    return value.astimezone(UTC)  # Postgres takes no offset of 16 hours and more
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_near)]
+"""A time with its offset, as a client gives it."""
 
 Time = datetime
 Json = Any

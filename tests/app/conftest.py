@@ -16,8 +16,7 @@ from psycopg2.extensions import connection as Connection
 import telemetry
 from app import create_app
 from chains import catalog
-from identity import remembered
-from storage import postgres
+from storage import postgres, remembered
 from storage.tables import Run, Segment, Step, uuid7
 from tests.app.people import Person, person
 from tests.app.rows import START, Client, MakeRun, event_row

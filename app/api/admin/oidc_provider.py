@@ -17,7 +17,15 @@ from storage import oidc_providers
 api = blueprint("oidc_provider", __name__)
 
 
-@operation(api, "GET", "/admin/oidc", "Look at the login provider", needs="login:manage", answers={200: OidcProvider})
+@operation(
+    api,
+    "GET",
+    "/admin/oidc",
+    "Look at the login provider",
+    needs="login:manage",
+    answers={200: OidcProvider},
+    problems=(404,),
+)
 def get() -> dict[str, Any]:
     """404 where the tenant has none. The client secret is not shown."""
     return oidc_providers.get(auth.tenant_id())
@@ -42,7 +50,15 @@ def put(body: NewOidcProvider) -> dict[str, Any]:
     return oidc_provider.put(acting(), body.model_dump(exclude={"client_secret"}), secret)
 
 
-@operation(api, "DELETE", "/admin/oidc", "Remove the login provider", needs="login:manage", answers={204: None})
+@operation(
+    api,
+    "DELETE",
+    "/admin/oidc",
+    "Remove the login provider",
+    needs="login:manage",
+    answers={204: None},
+    problems=(404,),
+)
 def remove() -> Response:
     """Users who came from it stay, and need a password to log in."""
     oidc_provider.remove(acting())
