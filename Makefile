@@ -31,7 +31,7 @@ lint: install-dev  ## ruff, mypy, import contracts
 	@.venv/bin/lint-imports
 
 audit: install-dev  ## unsafe code, secrets in the repository, packages with known holes
-	@$(PYTHON) -m operate.audit $(ARGS)
+	@$(PYTHON) -m operate.code_audit $(ARGS)
 
 chaos: install-dev  ## long fault runs; ARGS="--runs 10000 --seed 1"
 	@$(PYTHON) -m pytest -m chaos tests

@@ -22,6 +22,9 @@ MODEL_FIRST_TOKEN_SECONDS = Histogram(
 )
 CACHE_LOOKUPS = Counter("baton_model_cache_lookups", "Model calls looked up in a cache", ["level", "outcome"])
 
+TENANT_RUNS = Counter("baton_tenant_runs", "Runs of a tenant, accepted and by final status", ["tenant", "status"])
+TENANT_TOKENS = Counter("baton_tenant_tokens", "Tokens that models read and wrote for a tenant", ["tenant"])
+
 RUNS_ACCEPTED = Counter("baton_runs_accepted", "Runs answered with 202", ["chain"])
 STEP_SECONDS = Histogram(
     "baton_step_seconds", "From a step's claim to its commit", ["node", "status"], buckets=_SECONDS
@@ -40,9 +43,27 @@ LOGINS = Counter("baton_logins", "Logins and refreshed logins, by how they ended
 HTTP_SECONDS = Histogram(
     "baton_http_request_seconds", "HTTP requests, to the first byte", ["method", "route", "status"], buckets=_SECONDS
 )
-REQUESTS_LIMITED = Counter("baton_requests_limited", "Requests answered with 429, by the limit", ["reason"])
-QUOTA_WARNINGS = Counter("baton_quota_warnings", "Tenants that came near a limit, once a window each", ["resource"])
+REQUESTS_LIMITED = Counter("baton_requests_limited", "Requests answered with 429, by the limit", ["tenant", "reason"])
+QUOTA_WARNINGS = Counter("baton_quota_warnings", "A tenant came near a limit, once a window", ["tenant", "resource"])
 RATE_LIMITS_LOCAL = Counter("baton_rate_limits_local", "Requests counted in the process alone: Redis did not answer")
 VIEWERS = Gauge("baton_viewers", "Open live streams", ["kind"], multiprocess_mode="livesum")
 EVENTS_DELIVERED = Counter("baton_events_delivered", "Events written to live streams", ["kind"])
 VIEWERS_DROPPED = Counter("baton_viewers_dropped", "Live streams closed because the client did not read", ["kind"])
+
+TENANTS_TOLD_APART = 1000
+_tenants: set[str] = set()
+
+
+def tenant(tenant_id: object) -> str:
+    """The label of a tenant: its id, for the first thousand that a process meets; after that `other`, None: `none`.
+
+    Every label is a series that Prometheus keeps, so their number needs a bound.
+    """
+    if tenant_id is None:
+        return "none"
+    label = str(tenant_id)
+    if label not in _tenants:
+        if len(_tenants) >= TENANTS_TOLD_APART:
+            return "other"
+        _tenants.add(label)
+    return label

@@ -76,4 +76,7 @@ def _is_listed(origin: str) -> bool:
 
 def _is_own(origin: str) -> bool:
     """Whether the page came from the host that this request asks."""
-    return urlsplit(origin).netloc == request.host
+    try:
+        return urlsplit(origin).netloc == request.host
+    except ValueError:  # such as an address in half a bracket
+        return False

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import structlog
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import WebsocketMismatch
 
@@ -106,7 +106,8 @@ def of_error(error: BatonError) -> Response:
     retry_after = getattr(error, "retry_after_seconds", None)
     if error.status == 429 and retry_after is not None:
         reason = getattr(error, "reason", error.code)
-        metrics.REQUESTS_LIMITED.labels(reason).inc()
+        whose = getattr(g.get("principal"), "tenant_id", None)
+        metrics.REQUESTS_LIMITED.labels(metrics.tenant(whose), reason).inc()
         headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
         extra = {"reason": reason, "retry_after_seconds": round(retry_after, 3)}
     return problem(error.status, str(error), code=error.code, errors=error.errors, headers=headers, **extra)

@@ -80,6 +80,9 @@ def move(db: Hot, outcome: Outcome, now: Situation | None = None) -> None:
     if now is None:
         return
     may_start = now.status != "pending" or (now.admitted and (now.session_id is None or session_free(db, now)))
+    if not may_start and now.limited and now.admitted:  # its session is busy again since it got its slot
+        db.later("give_slot_back", now.run_id)
+        outcome.slot_free = True
     _write(db, now, decide(now, _body(now), may_start=may_start, grace_seconds=settings().stop_grace_seconds), outcome)
 
 
@@ -218,6 +221,7 @@ def _new_status(db: Hot, now: Situation, decision: Decision, outcome: Outcome) -
     outcome.slot_free = now.limited and to != "running"
     if to in ("completed", "failed", "cancelled"):
         metrics.RUNS.labels(agent_id=now.chain, status=to).inc()
+        metrics.TENANT_RUNS.labels(metrics.tenant(now.tenant_id), to).inc()
         row = db.one("next_in_session", now.session_id) if now.session_id else None
         outcome.next_run = row[0] if row else None
 

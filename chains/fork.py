@@ -10,7 +10,7 @@ from uuid import UUID
 from chains import catalog
 from chains.advance import Outcome, deliver_later, move
 from chains.submit import SubmitRequest, insert
-from errors import InvalidInput, NotFound
+from errors import InvalidInput, NotFound, UnknownChain
 from storage import audit, blobs
 from storage.postgres import Hot, hot
 from storage.tables import uuid7
@@ -24,7 +24,8 @@ def fork(
     """Start a run from the checkpoint of `after_step`; the parent's input holds unless another replaces it whole.
 
     entry: recorded with it, and says who started the new run.
-    Raises NotFound, InvalidInput (no checkpoint of that step, or a wrong input), UnknownVersion.
+    Raises NotFound, InvalidInput (no checkpoint of that step, or a wrong input), UnknownVersion, UnknownChain (Baton's
+    own), TooManyWaiting.
     """
     with hot() as db:
         parent = db.one("fork_source", run_id, tenant=tenant_id)
@@ -33,6 +34,8 @@ def fork(
         raise NotFound("There is no such run.")
     chain_name, version, agent_id, user_id, old_input, traceparent = parent
     chain = catalog.lookup(chain_name, version)
+    if chain.internal:
+        raise UnknownChain(f"The chain {chain.name!r} is started by Baton alone.")
     keys = [row[0] for row in rows]
     if after_step not in keys:
         raise InvalidInput(

@@ -17,7 +17,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID, uuid5
 
-from settings import settings
+from settings import SettingsError, settings
 
 _SIGNATURE_BYTES = 16
 
@@ -112,11 +112,17 @@ def _digest(said: str) -> str:
 
 
 def _compare(signature: str, expected: str) -> None:
-    if not hmac.compare_digest(signature.encode(), expected.encode()):
+    if not hmac.compare_digest(signature.encode(errors="replace"), expected.encode()):
         raise ForgedMessage("the signature does not fit")
 
 
 @cache
 def _key() -> bytes:
-    """A key of its own for messages, so that the secret itself signs only key derivations."""
-    return hashlib.sha256(b"baton-message|" + settings().secret.get_secret_value().encode()).digest()
+    """A key of its own for messages, so that the secret itself signs only key derivations.
+
+    Raises SettingsError where there is no secret: then anybody could sign.
+    """
+    secret = settings().secret.get_secret_value()
+    if not secret:
+        raise SettingsError("BATON_SECRET is not set: messages cannot be signed or checked without it")
+    return hashlib.sha256(b"baton-message|" + secret.encode()).digest()

@@ -117,8 +117,9 @@ def _publish(link: Mapping[str, Any], tail: Sequence[Mapping[str, Any]], run_id:
         kwargsrepr=shown(kwargs),
         create_sent_event=app.conf.task_send_sent_event,
     )
+    # The anonymous exchange knows every queue by its name: there is nothing to declare first.
     with app.producer_or_acquire() as publisher:
-        app.amqp.send_task_message(publisher, name, message, queue=options["queue"], retry=False)
+        app.amqp.send_task_message(publisher, name, message, queue=options["queue"], retry=False, declare=[])
 
 
 def _note(broken: Exception, run_id: UUID, no: int) -> None:

@@ -98,6 +98,7 @@ def submit(tenant_id: UUID, request: SubmitRequest) -> Submitted:
         raise SessionBusy() from taken
     outcome.events.clear()  # nobody watches a run that nobody knows of yet
     metrics.RUNS_ACCEPTED.labels(chain=chain.name).inc()
+    metrics.TENANT_RUNS.labels(metrics.tenant(tenant_id), "accepted").inc()
     for other in busy:
         _interrupt(tenant_id, other)
     if sessions_now is not None:
@@ -158,7 +159,7 @@ def insert(
     InvalidInput where the input's declared facts are too large, TooManyWaiting where no more runs may wait.
     """
     facts = _facts(accepted)
-    limited = admission.is_limited(outcome.tenant_id)
+    limited = not chain.internal and admission.is_limited(outcome.tenant_id)
     if limited:
         admission.refuse_too_many(db, outcome.tenant_id)
     trace_id, traceparent = new_trace(request.traceparent)

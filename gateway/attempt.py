@@ -270,6 +270,7 @@ def _settle(
     )
     limiter.spent(row.tenant_id, usage.tokens_in + usage.tokens_out, used_today=used_today)
     metrics.TOKENS.labels(request.caller.agent_id, backend.model).inc(usage.tokens_in + usage.tokens_out)
+    metrics.TENANT_TOKENS.labels(metrics.tenant(request.caller.tenant_id)).inc(usage.tokens_in + usage.tokens_out)
     metrics.MODEL_CALLS.labels(backend.name, status if code is None else code).inc()
     if tally.first_token_ms is not None:
         metrics.MODEL_FIRST_TOKEN_SECONDS.labels(backend.name).observe(tally.first_token_ms / 1000)

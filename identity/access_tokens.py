@@ -24,9 +24,9 @@ from joserfc.jwt import JWTClaimsRegistry
 
 from identity import signing
 from identity.principal import Principal, principal_of
-from identity.remembered import Remembered
 from settings import settings
 from storage import standing
+from storage.remembered import Remembered
 
 AUDIENCE = "baton-api"
 TYPE = "at+jwt"

@@ -6,8 +6,8 @@ A user's key has what the user may, a service's key what its own roles give; sco
 from __future__ import annotations
 
 from identity.principal import Principal, principal_of
-from identity.remembered import Remembered
 from storage import standing
+from storage.remembered import Remembered
 from storage.tenants import KEY_PATTERN, key_hash
 
 

@@ -44,6 +44,8 @@ def by_source(source: str | None) -> list[Count]:
         address = ipaddress.ip_address(source or "")
     except ValueError:
         return []
+    if isinstance(address, ipaddress.IPv6Address):
+        address = address.ipv4_mapped or address  # a socket for both kinds writes IPv4 so: one /64 for all of it
     place = str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
     return [Count(_EVERYWHERE, hashed("login source", place), FREE_BY_SOURCE, MOST, SOURCE_FORGOTTEN_AFTER)]
 

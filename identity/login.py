@@ -66,6 +66,8 @@ def change_password(login: Login, current: str, new: str, caller: Caller, now: d
     hashed = passwords.hashed(new)
     with keeper_session(login.tenant_id) as db:
         refresh_tokens.end_all(db, login.user_id, "password_changed", now)
+        if logins.password_hash(db, login.user_id) != account.password_hash:
+            raise InvalidCredentials()  # it was changed meanwhile
         logins.succeeded(db, name, source)
         logins.set_password_hash(db, login.tenant_id, login.user_id, hashed, now)
         actor = f"user:{login.user_id}"

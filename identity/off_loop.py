@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from functools import cache
+from typing import Any, TypeVar
 
 from errors import TooBusy
 
@@ -29,9 +30,15 @@ def off_loop(compute: Callable[[], T]) -> T:
         monkey = sys.modules.get("gevent.monkey")
         if monkey is None or not monkey.is_module_patched("threading"):
             return compute()
-        from gevent import get_hub
-
-        result: T = get_hub().threadpool.apply(compute)
+        result: T = _threads().apply(compute)
         return result
     finally:
         _room.release()
+
+
+@cache
+def _threads() -> Any:
+    """Threads of our own: those of gevent's hub also resolve names, and a name server may let them wait."""
+    from gevent.threadpool import ThreadPool
+
+    return ThreadPool(AT_ONCE)

@@ -1,7 +1,8 @@
 """What an OIDC provider says of itself: its addresses (OpenID Connect Discovery 1.0) and its public keys (RFC 7517).
 
 Fetched through the guard of `storage/outbound.py`, as a tenant's administrator chose the address, and known for ten
-minutes. A key that is not known makes us look again, once in RELOAD_SECONDS, however many tokens name made-up ones.
+minutes. Strangers choose when it is asked: one that cannot be used is left alone for FAILED_SECONDS, and a key that is
+not known makes us look again, once in RELOAD_SECONDS, however many tokens name made-up ones.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from cachetools import TTLCache
 
 from errors import ProviderAway
 from storage import outbound
+from storage.remembered import Remembered
 
 log = structlog.get_logger(__name__)
 
 KEPT_SECONDS = 600.0
+FAILED_SECONDS = 10.0
 RELOAD_SECONDS = 30.0
 KEPT_PROVIDERS = 1000
 MAX_BYTES = 256 * 1024
@@ -43,20 +46,17 @@ class Provider:
 
 
 _lock = threading.Lock()
-_providers: TTLCache[str, Provider] = TTLCache(KEPT_PROVIDERS, KEPT_SECONDS)
+_failed: TTLCache[str, bool] = TTLCache(KEPT_PROVIDERS, FAILED_SECONDS)
 _keys: TTLCache[str, tuple[float, Jwks]] = TTLCache(KEPT_PROVIDERS, KEPT_SECONDS)
 
 
 def provider(issuer: str) -> Provider:
     """The addresses of the provider. Raises ProviderAway where it does not tell them, or tells another issuer's."""
     with _lock:
-        known = _providers.get(issuer)
-    if known is not None:
-        return known
-    told = fetched(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
-    found = _read(issuer, told)
-    with _lock:
-        _providers[issuer] = found
+        if issuer in _failed:
+            raise ProviderAway()
+    found = _providers.of(issuer)
+    assert found is not None  # `_look_up` raises where there is none
     return found
 
 
@@ -116,9 +116,20 @@ class Refused(Exception):
 
 def forget() -> None:
     """Ask every provider anew."""
+    _providers.forget()
     with _lock:
-        _providers.clear()
+        _failed.clear()
         _keys.clear()
+
+
+def _look_up(issuer: str) -> Provider:
+    """Ask the provider; many logins that begin at the same moment are one question."""
+    try:
+        return _read(issuer, fetched(f"{issuer.rstrip('/')}/.well-known/openid-configuration"))
+    except ProviderAway:
+        with _lock:
+            _failed[issuer] = True
+        raise
 
 
 def _read(issuer: str, told: Mapping[str, Any]) -> Provider:
@@ -150,3 +161,6 @@ def away(url: str, why: str) -> ProviderAway:
     """The error for a provider that cannot be used; the log tells why."""
     log.warning("oidc_provider_unusable", url=url, why=why)
     return ProviderAway()
+
+
+_providers = Remembered(_look_up, KEPT_SECONDS)

@@ -61,8 +61,9 @@ def _linked(db: Session, provider: OidcProvider, claims: Mapping[str, Any], reco
     if user is None:
         return None
     groups = users.groups_of(db, provider.tenant_id, [user.id])[user.id]
-    listed = _domain(email) in map(_folded, provider.allowed_domains)
-    if not listed or user.external_subject is not None or OWNER in roles_of(user, groups):
+    listed = _domain(email) in map(str.lower, provider.allowed_domains)
+    same = user.email.lower() == email.lower()  # to be compared they are folded: ß is ss there, and another mailbox
+    if not listed or not same or user.external_subject is not None or OWNER in roles_of(user, groups):
         raise Forbidden("Another user of this tenant has your address: ask an administrator.")
     users.write(db, user, {"external_issuer": provider.issuer, "external_subject": claims["sub"]})
     after = {"external_issuer": provider.issuer, "external_subject": claims["sub"]}
@@ -88,16 +89,26 @@ def _made(db: Session, provider: OidcProvider, claims: Mapping[str, Any], record
 
 
 def _take_roles(db: Session, user: User, provider: OidcProvider, claims: Mapping[str, Any], record: Record) -> bool:
-    """What the provider says of roles holds from this login on, but the last owner stays one; whether that is new."""
+    """What the provider says of roles holds from this login on; whether that is new."""
     roles = roles_for(provider, claims)
-    if roles is None or set(roles) == set(user.roles):
+    if roles is None:
         return False
-    if OWNER in user.roles and OWNER not in roles and directory.owners(db, provider.tenant_id) == 1:
+    if OWNER in user.roles and OWNER not in roles and _stays_owner(db, provider):
         roles = [OWNER, *roles]
+    if set(roles) == set(user.roles):
+        return False
     before = {"roles": list(user.roles)}
     users.write(db, user, {"roles": roles})
     audit.write(db, record("user.change", f"user:{user.id}", before=before, after={"roles": roles}))
     return True
+
+
+def _stays_owner(db: Session, provider: OidcProvider) -> bool:
+    """Whether an owner whom the claims do not call one stays one: the last one does, and all do where the map makes
+    no owners. Only an owner can have written one that does; by another an administrator would unmake owners.
+    """
+    makes_owners = OWNER in {*provider.role_map.values(), *provider.default_roles}
+    return not makes_owners or directory.owners(db, provider.tenant_id) == 1
 
 
 def _verified_email(provider: OidcProvider, claims: Mapping[str, Any]) -> str:
@@ -105,19 +116,15 @@ def _verified_email(provider: OidcProvider, claims: Mapping[str, Any]) -> str:
     email = claims.get("email")
     if not isinstance(email, str) or claims.get("email_verified") is not True or not _domain(email):
         raise Forbidden("The login provider has not verified your e-mail address.")
-    if provider.allowed_domains and _domain(email) not in map(_folded, provider.allowed_domains):
+    if provider.allowed_domains and _domain(email) not in map(str.lower, provider.allowed_domains):
         raise Forbidden("Your e-mail address is in none of this tenant's domains.")
     return email
 
 
 def _domain(email: str) -> str:
-    """The part after the last @, folded; "" where it is no address."""
-    local, _, domain = users.email_key(email).rpartition("@")
-    return domain if local and domain and email.isprintable() and len(email) <= 320 else ""
-
-
-def _folded(domain: str) -> str:
-    return users.email_key(domain)
+    """The part after the last @, in small letters; "" where it is no address."""
+    local, _, domain = email.rpartition("@")
+    return domain.lower() if local and domain and email.isprintable() and len(email) <= 320 else ""
 
 
 def _claim(claims: Mapping[str, Any], name: str) -> Any:

@@ -51,6 +51,7 @@ class Ring:
 
 
 _ring: Ring | None = None
+_failed: tuple[float, Exception] | None = None  # when the last look failed, and how
 _loading = threading.Lock()
 
 
@@ -126,12 +127,19 @@ def _make(
 
 
 def _current(*, seconds: float = KEPT_SECONDS, fresh: bool = False) -> Ring:
-    """The keys, looked at no longer than `seconds` ago; one look however many ask."""
-    global _ring
+    """The keys, looked at no longer than `seconds` ago; one look however many ask, and one failure of it."""
+    global _ring, _failed
     asked_at = time.monotonic()
     with _loading:
-        if _ring is None or fresh or asked_at - _ring.loaded_at >= seconds:
+        if _ring is not None and not fresh and asked_at - _ring.loaded_at < seconds:
+            return _ring
+        if _failed is not None and asked_at <= _failed[0]:
+            raise _failed[1]
+        try:
             _ring = _load(asked_at)
+        except Exception as error:
+            _failed = time.monotonic(), error
+            raise
         return _ring
 
 

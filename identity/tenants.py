@@ -27,8 +27,8 @@ TOLD = ("name", "status", "plan", "limits", "weight")
 
 
 def create(acting: Acting, values: Mapping[str, Any], owner: Mapping[str, str] | None = None) -> Json:
-    """A new tenant. values: name, and plan, limits, weight where they differ from the default; owner: email, name and
-    password of its first user, who can then log in and make the others.
+    """A new tenant. values: name, and plan, limits, weight where they differ from the default (of weight: the plan's);
+    owner: email, name and password of its first user, who can then log in and make the others.
 
     Raises AlreadyExists, InvalidInput.
     """
@@ -50,8 +50,8 @@ def create(acting: Acting, values: Mapping[str, Any], owner: Mapping[str, str] |
 
 
 def change(acting: Acting, tenant_id: UUID, values: Mapping[str, Any]) -> Json:
-    """Set status, plan, limits or weight. A suspended tenant is closed within 5 s: its keys, tokens and logins open
-    nothing; what runs goes on to its end.
+    """Set status, plan, limits or weight; a plan brings its own weight where none is given. A suspended tenant is
+    closed within 5 s: its keys, tokens and logins open nothing; what runs goes on to its end.
 
     Raises NotFound, InvalidInput; OwnTenant where the installation's own tenant is to be suspended.
     """
@@ -79,9 +79,13 @@ def change(acting: Acting, tenant_id: UUID, values: Mapping[str, Any]) -> Json:
 
 
 def _checked(values: Mapping[str, Any]) -> Json:
-    """The values with checked limits, none as None. Raises InvalidInput."""
-    limits = values.get("limits")
-    return {**values, **({"limits": plans.validate_overrides(limits) or None} if limits is not None else {})}
+    """The values with checked limits, none as None, and with the plan's weight. Raises InvalidInput."""
+    checked = dict(values)
+    if checked.get("limits") is not None:
+        checked["limits"] = plans.validate_overrides(checked["limits"]) or None
+    if "plan" in checked and checked.get("weight") is None:
+        checked["weight"] = plans.all_plans()[checked["plan"]].weight
+    return checked
 
 
 def _write(db: Session, by: UUID, of: UUID, entry: Entry) -> None:

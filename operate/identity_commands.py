@@ -55,9 +55,9 @@ def add_commands(cli: click.Group, with_data_dir: WithDataDir) -> None:
 @command("tenant", "create", "Make a tenant.")
 @click.argument("name")
 @click.option("--plan", default="unlimited", show_default=True, help="Its plan.")
-@click.option("--weight", type=click.IntRange(1, 1000), default=1, show_default=True, help="Its share of free slots.")
+@click.option("--weight", type=click.IntRange(1, 1000), help="Its share of free slots (default: its plan's).")
 @as_json_option
-def tenant_create(name: str, plan: str, weight: int, as_json: bool) -> None:
+def tenant_create(name: str, plan: str, weight: int | None, as_json: bool) -> None:
     """Make the tenant NAME. `user create --tenant NAME --role owner` makes its first user."""
     from identity import tenants
 
@@ -91,7 +91,7 @@ def tenant_activate(name: str) -> None:
 @command("tenant", "plan", "Give a tenant a plan.")
 @click.argument("name")
 @click.argument("plan")
-@click.option("--weight", type=click.IntRange(1, 1000), help="Its share of free slots.")
+@click.option("--weight", type=click.IntRange(1, 1000), help="Its share of free slots (default: the plan's).")
 def tenant_plan(name: str, plan: str, weight: int | None) -> None:
     """Give the tenant NAME the plan PLAN: unlimited, starter, professional or enterprise."""
     _change_tenant(name, plan=plan, **({} if weight is None else {"weight": weight}))

@@ -198,16 +198,19 @@ def _tenant(name: str) -> UUID:
 
 
 def _show_budget(tenant_id: UUID) -> None:
+    from policy import tenant_limits
     from storage.model_calls import spent
     from storage.model_policies import default_limits, policy_of
 
     policy, used, (tokens, money) = policy_of(tenant_id), spent(tenant_id), default_limits()
+    plan = tenant_limits.of(tenant_id)
+    allowed = [one for one in (policy.allowed_models, plan.allowed_models) if one is not None]
     click.echo(
-        f"tokens a day             {_limit(policy.tokens_per_day, tokens)}, "
+        f"tokens a day             {_limit(policy.tokens_per_day, plan.tokens_per_day or tokens)}, "
         f"today {used.tokens_used} used and {used.tokens_reserved} reserved\n"
         f"money a day              {_limit(policy.money_per_day, money)}, "
         f"today {_plain(used.cost_used)} used and {_plain(used.cost_reserved)} reserved\n"
-        f"allowed models           {'all' if policy.allowed_models is None else ', '.join(policy.allowed_models)}\n"
+        f"allowed models           {'; of these '.join(map(', '.join, allowed)) or 'all'}\n"
         f"prompts and answers      {'kept, masked' if policy.record_text else 'not kept'}"
     )
 

@@ -205,5 +205,5 @@ def _warn_once(tenant_id: UUID, resource: str, used: int, limit: int, seconds: i
 
 def _warn(tenant_id: UUID, resource: str, used: int, limit: int) -> None:
     """Tell it where people look: the log, and a metric to alarm on."""
-    metrics.QUOTA_WARNINGS.labels(resource).inc()
+    metrics.QUOTA_WARNINGS.labels(metrics.tenant(tenant_id), resource).inc()
     log.warning("quota_warning", tenant_id=str(tenant_id), resource=resource, used=used, limit=limit)

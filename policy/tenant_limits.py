@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, replace
 from uuid import UUID
 
 import structlog
-from cachetools import TTLCache
 
 from errors import InvalidInput
 from policy.plans import Limits, all_plans, limits_of
 from settings import settings
 from storage import tenant_limits as rows
+from storage.remembered import Remembered
 
 log = structlog.get_logger(__name__)
-
-REMEMBERED_SECONDS = 5.0
-REMEMBERED_TENANTS = 10_000
 
 
 @dataclass(frozen=True)
@@ -28,10 +24,6 @@ class Current:
     limits: Limits
 
 
-_lock = threading.Lock()
-_known: TTLCache[UUID, Current] = TTLCache(REMEMBERED_TENANTS, REMEMBERED_SECONDS)
-
-
 def of(tenant_id: UUID) -> Limits:
     """The tenant's limits, at most 5 s old. Raises NotFound where there is no such tenant."""
     return current(tenant_id).limits
@@ -39,23 +31,24 @@ def of(tenant_id: UUID) -> Limits:
 
 def current(tenant_id: UUID) -> Current:
     """The same with the plan's name."""
-    with _lock:
-        known = _known.get(tenant_id)
-    if known is not None:
-        return known
+    found = _known.of(tenant_id)
+    assert found is not None  # `_look_up` raises where there is none
+    return found
+
+
+def forget() -> None:
+    """Ask the database again: this process has just changed a tenant."""
+    _known.forget()
+
+
+def _look_up(tenant_id: UUID) -> Current:
     given = rows.read(tenant_id)
     try:
         limits = limits_of(given.plan, given.limits, settings())
     except InvalidInput as wrong:  # written past `validate_overrides`: a typing error must neither lock out nor let in
         log.error("tenant_limits_invalid", tenant_id=str(tenant_id), error=str(wrong))
         limits = all_plans()[given.plan]
-    found = Current(given.plan, replace(limits, weight=given.weight))
-    with _lock:
-        _known[tenant_id] = found
-    return found
+    return Current(given.plan, replace(limits, weight=given.weight))
 
 
-def forget() -> None:
-    """Ask the database again (tests)."""
-    with _lock:
-        _known.clear()
+_known = Remembered(_look_up)

@@ -14,7 +14,7 @@ role, so each statement names the tenant.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -166,16 +166,20 @@ def remains(subject: Subject) -> bool:
 def finish(subject: Subject, entry: audit.Entry) -> None:
     """Leave the receipt and forget whom it is about, with the entry of the record; once, however often it is called.
 
-    The entry's `after` gets the counts.
+    The entry's `after` gets the counts. Earlier erasures of the same subject whose run was given up are done with it:
+    their rows would name the subject for ever.
     """
+    at_work = exists().where(Run.id == Erasure.run_id, Run.status.in_(ACTIVE_RUN_STATUSES))
+    same = (Erasure.tenant_id == subject.tenant_id, Erasure.subject_hash == subject.hash.encode())
+    asked = select(Erasure).where(*same, Erasure.status == "requested", or_(Erasure.id == subject.erasure_id, ~at_work))
     with keeper_session(audited=subject.tenant_id) as db:
-        row = db.scalar(_erasure(subject.tenant_id, subject.erasure_id).with_for_update())
-        if row is None or row.status == "done":
+        rows = list(db.scalars(asked.order_by(Erasure.id).with_for_update()))
+        if not any(row.id == subject.erasure_id for row in rows):
             return
-        row.status, row.subject, row.done_at = "done", None, func.now()
-        db.flush()
-        after = {**(entry.after or {}), "counts": row.counts or {}}
-        audit.write(db, audit.Entry(entry.actor, entry.action, entry.resource, after=after, trace_id=entry.trace_id))
+        for row in rows:
+            row.status, row.subject, row.done_at = "done", None, func.now()
+            after = {**(entry.after or {}), "counts": row.counts or {}}
+            audit.write(db, replace(entry, resource=f"erasure:{row.id}", after=after))
 
 
 def _erasure(tenant_id: UUID, erasure_id: UUID) -> Any:

@@ -75,13 +75,17 @@ def of_user(tenant_id: UUID, user_id: UUID) -> tuple[str, Account] | None:
 
 
 def attempt(counts: Sequence[Count], now: datetime) -> float | None:
-    """Count an attempt under each key, the name last; the seconds until one is let in, None: this one is."""
+    """Count an attempt under each key, the name last, or under none where one is locked; the seconds until one is let
+    in, None: this one is.
+    """
     waits = []
     with keeper_session() as db:
         for count in counts:
             if db.scalar(_counted(count, now)) is None:
                 until = db.scalar(select(LoginFailure.locked_until).where(*_key(count)))
                 waits.append(max(1.0, (until - now).total_seconds()) if until else 1.0)
+        if waits:
+            db.rollback()
     return max(waits, default=None)
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -33,6 +34,7 @@ MAX_BYTES = 1024 * 1024
 MAX_REDIRECTS = 3
 MAX_URL_CHARACTERS = 2048
 MAX_ADDRESSES = 3
+MAX_LOOKUPS = 8  # names at a time
 
 LATE = "no whole answer in time"
 
@@ -302,10 +304,11 @@ def _is_allowed(host: str, port: int) -> bool:
 def _addresses(host: str, port: int) -> list[Address]:
     """What the name resolves to, in the resolver's order. Raises FetchFailed."""
     found: list[Any] = []
+    getaddrinfo = _resolver()
 
     def look() -> None:
         with suppress(OSError, UnicodeError):
-            found.extend(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+            found.extend(getaddrinfo(host, port, type=socket.SOCK_STREAM))
 
     _within(look, RESOLVE_SECONDS)
     addresses = list(dict.fromkeys(ip_address(row[4][0].partition("%")[0]) for row in tuple(found)))
@@ -315,10 +318,36 @@ def _addresses(host: str, port: int) -> list[Address]:
 
 
 def _within(look: Callable[[], None], seconds: float) -> None:
-    """Call it, and go on after so many seconds: a resolver has no timeout of ours."""
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
-    thread.join(seconds)
+    """Call it, and go on after so many seconds: a resolver has no timeout of ours.
+
+    Under gevent in threads of our own: the ten of its hub resolve every name of the process, and the names of a tenant
+    whose name server lets us wait would hold up the connections of all.
+    """
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is None or not monkey.is_module_patched("threading"):
+        thread = threading.Thread(target=look, daemon=True)
+        thread.start()
+        thread.join(seconds)
+        return
+    from gevent import Timeout
+
+    with Timeout(seconds, False):
+        _lookups().spawn(look).wait()
+
+
+@cache
+def _lookups() -> Any:
+    from gevent.threadpool import ThreadPool
+
+    return ThreadPool(MAX_LOOKUPS)
+
+
+def _resolver() -> Callable[..., Any]:
+    """What blocks the thread that calls it: gevent's own would go to the threads of its hub."""
+    monkey = sys.modules.get("gevent.monkey")
+    patched = monkey is not None and monkey.is_object_patched("socket", "getaddrinfo")
+    found: Callable[..., Any] = monkey.get_original("socket", "getaddrinfo") if patched else socket.getaddrinfo
+    return found
 
 
 @cache

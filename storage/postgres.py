@@ -70,6 +70,7 @@ def engine(role: Role) -> Engine:
         max_overflow=settings().database_pool_size,
         pool_timeout=10,
         pool_recycle=1800,
+        hide_parameters=True,  # an error's text reaches logs, and they are what somebody typed
         connect_args={"connect_timeout": 5, "application_name": f"baton-{role}", "options": _POOL_OPTIONS},
     )
 

@@ -5,6 +5,8 @@
 -- from which on the tenant is warned (0: never).
 -- Answers: the number of the window that refused (0: none), milliseconds until it would not, then for each window what is
 -- used now, milliseconds until its oldest part is free again, and 1 where this is its first warning in a window's time.
+-- Where Redis' clock went back, a window's own time stands still until it is reached again, so that none lets one too many
+-- in; what lies a whole window or more ahead is forgotten, so that nobody is shut out for as long as the clock was wrong.
 
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
@@ -14,16 +16,25 @@ for i, key in ipairs(KEYS) do
     local at = 5 * i - 3
     local window = {
         counter = ARGV[at] == '1', limit = tonumber(ARGV[at + 1]), seconds = tonumber(ARGV[at + 2]),
-        cost = tonumber(ARGV[at + 3]), warn_at = tonumber(ARGV[at + 4]), resets = 0
+        cost = tonumber(ARGV[at + 3]), warn_at = tonumber(ARGV[at + 4]), resets = 0, now = now
     }
     local free_in
     if window.counter then
+        if redis.call('PTTL', key) > window.seconds * 1000 then
+            redis.call('EXPIRE', key, window.seconds)
+        end
         window.used = tonumber(redis.call('GET', key) or 0)
         window.resets = math.max(redis.call('PTTL', key), 0) / 1000
         free_in = window.resets
     else
+        local newest = tonumber(redis.call('LINDEX', key, 0) or 0)
+        if newest - window.seconds >= now then
+            redis.call('DEL', key)
+        else
+            window.now = math.max(now, newest)
+        end
         local oldest = redis.call('LINDEX', key, -1)
-        while oldest and oldest + window.seconds <= now do
+        while oldest and oldest + window.seconds <= window.now do
             redis.call('RPOP', key)
             oldest = redis.call('LINDEX', key, -1)
         end
@@ -52,7 +63,7 @@ for i, key in ipairs(KEYS) do
             end
         else
             for _ = 1, window.cost do
-                redis.call('LPUSH', key, string.format('%.6f', now))
+                redis.call('LPUSH', key, string.format('%.6f', window.now))
             end
             redis.call('EXPIRE', key, window.seconds)
             if window.used == 0 then

@@ -90,7 +90,7 @@ def _groups() -> ScalarSelect[Any]:
     return (
         select(func.json_agg(one))
         .join(GroupMember, GroupMember.group_id == Group.id)
-        .where(GroupMember.user_id == User.id)
+        .where(GroupMember.user_id == User.id, Group.tenant_id == User.tenant_id)
         .correlate(User)
         .scalar_subquery()
     )

@@ -146,13 +146,21 @@ class Run(Base):
         ),
         # the list of runs, newest first
         Index("runs_newest", "tenant_id", "created_at", "id", postgresql_where=text("created_at > '-infinity'")),
-        # the runs of a session: its history, and the next one in its queue
+        # the runs of a session: its history
         Index(
             "runs_of_session",
             "tenant_id",
             "session_id",
             "created_at",
             postgresql_where=text("session_id IS NOT NULL"),
+        ),
+        # its queue, whatever its history
+        Index(
+            "runs_of_session_active",
+            "tenant_id",
+            "session_id",
+            "id",
+            postgresql_where=text("status IN ('pending', 'running', 'paused') AND session_id IS NOT NULL"),
         ),
         # dead letters
         Index("runs_failed", "tenant_id", "finished_at", postgresql_where=text("status = 'failed'")),

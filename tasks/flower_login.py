@@ -20,6 +20,7 @@ from identity import access_tokens, keys, login, secrets
 from identity.access_tokens import Login
 from identity.caller import Caller
 from identity.principal import Principal
+from storage import outages
 
 NEEDS = "operations:view"
 LOGIN_LIFE = timedelta(minutes=15)
@@ -27,9 +28,15 @@ _logins: TTLCache[bytes, Login] = TTLCache(1000, LOGIN_LIFE.total_seconds())
 
 
 def current_user(handler: Any) -> str:
-    """Flower's `get_current_user`: the actor. Raises HTTPError: 401 for a stranger, 403 for who may not."""
+    """Flower's `get_current_user`: the actor.
+
+    Raises HTTPError: 401 for a stranger, 403 for who may not, 503 while nobody can be looked up.
+    """
     name, password = _given(handler.request.headers.get("Authorization", ""))
-    found = keys.authenticate(password) or _logged_in(name, password, handler.request.remote_ip)
+    try:
+        found = keys.authenticate(password) or _logged_in(name, password, handler.request.remote_ip)
+    except outages.DATABASE_AWAY:
+        raise HTTPError(503) from None
     if found is None:
         raise HTTPError(401)
     if not (found.platform and found.may(NEEDS)):
@@ -43,7 +50,7 @@ def _given(header: str) -> tuple[str, str]:
         name, colon, password = base64.b64decode(value, validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):
         raise HTTPError(401) from None
-    if scheme.lower() != "basic" or not colon:
+    if scheme.lower() != "basic" or not colon or "\0" in name + password:  # NUL: nothing stored has it
         raise HTTPError(401)
     return name, password
 

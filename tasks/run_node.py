@@ -78,9 +78,8 @@ def run_node(request: Any, node: Node, kwargs: dict[str, Any]) -> None:
     lease = lease or _claim(message, node)
     if lease is None:
         return
-    with telemetry.span(
-        node.name, traceparent=lease.traceparent, run_id=str(lease.run_id), step=lease.key, attempt=lease.attempt
-    ):
+    said = {"tenant_id": str(lease.tenant_id), "run_id": str(lease.run_id)}
+    with telemetry.span(node.name, traceparent=lease.traceparent, **said, step=lease.key, attempt=lease.attempt):
         here = (lease.tenant_id, lease.run_id, lease.segment)
         follow = partial(hop.go_on, tail, here, request.id) if tail and not lease.last else None
         if not _execute(lease, node, follow):

@@ -101,7 +101,8 @@ class Sweep(threading.Thread):
         dead = list(self._dead(db))
         for held in workers.held_by_nobody(db, dead, BATCH):
             if lose(held):
-                log.warning("step_rescued", run=str(held.run_id), segment=held.no, reason=held.reason)
+                said = {"tenant_id": str(held.tenant_id), "run": str(held.run_id)}
+                log.warning("step_rescued", **said, segment=held.no, reason=held.reason)
         if dead:
             db.do("forget_dead_workers", dead)
 
@@ -139,7 +140,7 @@ class Sweep(threading.Thread):
             lost = db.all("take_lost", empty, settings().resend_after_seconds, BATCH)
             for row in lost:
                 metrics.RESCUES.labels(reason="message_lost").inc()
-                log.info("message_lost", run=str(row[1]), segment=row[2], sends=row[8])
+                log.info("message_lost", tenant_id=str(row[0]), run=str(row[1]), segment=row[2], sends=row[8])
             due += lost
         send(_segment(*row[:8]) for row in due)
 

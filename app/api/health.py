@@ -20,6 +20,7 @@ from app.problems import Unavailable
 from app.schemas.service import Alive, Health
 from gateway.backends.configuration import rejected
 from policy.permissions import PUBLIC
+from settings import settings
 from storage import outages
 from storage.reads import readiness
 
@@ -78,7 +79,8 @@ def health() -> dict[str, Any]:
         "redis": _check(redis_wrong, "degraded"),
         "workers": {"status": "ok" if workers else "degraded", "detail": f"{workers or 0} alive"},
         "models": _check(rejected(), "degraded"),
-        # What the documents call locks, rate limits and checkpoints stands in Postgres.
+        "rate_limits": _rate_limits(redis_wrong),
+        # What the documents call locks and checkpoints stands in Postgres.
         "checkpoints": _check(postgres_wrong, "down"),
         "session_locks": _check(postgres_wrong, "down"),
     }
@@ -101,6 +103,16 @@ def ready() -> Response | dict[str, str]:
     if wrong is not None:
         raise Unavailable(f"Postgres: {wrong}")
     return {"status": "ok"}
+
+
+def _rate_limits(redis_wrong: str | None) -> dict[str, Any]:
+    """Whether requests are counted for all web processes together; `degraded`: each counts for itself meanwhile."""
+    known = settings()
+    if not known.core_rate_limit_enabled:
+        return {"status": "ok", "detail": "switched off"}
+    if known.core_rate_limit_backend == "local":
+        return {"status": "ok", "detail": "each process counts for itself, as it is set"}
+    return _check(redis_wrong and "each process counts for itself: Redis does not answer", "degraded")
 
 
 def _check(wrong: str | None, severity: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from app.schemas.common import Name, Page, Time
 from app.schemas.runs import Checkpoint, CheckpointState
 
-RESERVED = ("status", "created_at", "updated_at", "turns")
+RESERVED = ("status", "created_at", "updated_at", "turns", "memory")
 
 
 class NewSession(BaseModel):

@@ -16,6 +16,7 @@ LONGEST = 4096
 LONGEST_WORDS = 200  # what is longer is no placeholder and no name in code
 DIGIT = re.compile("[0-9]")
 LETTER = re.compile("[A-Za-z]")
+MIXED = re.compile("[a-z][A-Z].*[a-z][A-Z]")  # no word: base64 of letters alone
 BEFORE_MARK = " \t\"'”’`]\\"
 PASSWORDS = ("password", "passwd", "passphrase", "pwd", "密码", "口令")
 SECRETS = (
@@ -118,7 +119,7 @@ def bearers(scan: Scan) -> Iterator[Span]:
     for scheme in SCHEMES:
         for at in scan.places(scheme):
             found = BEARER.match(scan.text, at - 1) if at else None
-            if found and (DIGIT.search(found[1]) or found[1].endswith("=")):
+            if found and (DIGIT.search(found[1]) or found[1].endswith("=") or MIXED.search(found[1])):
                 yield found.span(1)
 
 

@@ -51,7 +51,7 @@ GRANTS: dict[str, tuple[str | None, str | None]] = {
     "audit_logs": (READ, READ),
     "audit_heads": (READ, READ),
     "audit_anchors": (READ, ADD),
-    "erasures": (EDIT, EDIT),
+    "erasures": (ADD, EDIT),
 }
 
 # table -> the column that names the tenant; such a table has forced row-level security

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Row, Select, func, select, text
 from sqlalchemy.orm import Session
 
 from storage.audit_tables import AuditHead, AuditLog
@@ -118,6 +118,7 @@ def whole_chain(tenant_id: UUID) -> Iterator[tuple[Head, Iterator[AuditRow]]]:
         Session(connection) as db,
         db.begin(),
     ):
+        db.execute(text("LOCK TABLE ONLY audit_logs IN ACCESS SHARE MODE"))  # before the snapshot: no drop sees it
         found = _head(db, tenant_id)
         asked = _rows(tenant_id).order_by(AuditLog.seq, AuditLog.id).execution_options(yield_per=BATCH)
         yield found, (_row(row) for row in db.execute(asked))

@@ -98,7 +98,7 @@ WHERE id = $1
 -- name: session_free(text, uuid)
 -- (session, run): is no other run of this tenant changing the session, and none waiting since earlier?
 SELECT NOT EXISTS (SELECT 1 FROM runs WHERE session_id = $1 AND id <> $2
-                   AND (status IN ('running', 'paused') OR (status = 'pending' AND id < $2)))
+                   AND status IN ('pending', 'running', 'paused') AND (status <> 'pending' OR id < $2))
 
 -- name: next_in_session(text)
 SELECT id FROM runs WHERE session_id = $1 AND status = 'pending' ORDER BY id LIMIT 1
@@ -113,8 +113,9 @@ SELECT key, node, version, facts::text, (SELECT count(*) FROM effects WHERE run_
 FROM steps WHERE run_id = $1 AND status = 'succeeded' ORDER BY version
 
 -- name: clear_for_resume(uuid)
--- A resumed run: no stop reason, one more resume, its deadline as far away as it was at first (and at each resume since).
-UPDATE runs SET stop = NULL, stop_at = NULL, error = NULL, finished_at = NULL, resumes = resumes + 1,
+-- A resumed run: no stop reason, one more resume, its deadline as far away as it was at first (and at each resume since);
+-- a limited one that never had a slot has one now, else it would not be counted.
+UPDATE runs SET admitted = true, stop = NULL, stop_at = NULL, error = NULL, finished_at = NULL, resumes = resumes + 1,
     deadline_at = now() + (deadline_at - coalesce(
         (SELECT max(at) FROM events WHERE run_id = $1 AND type = 'run_resumed' AND data::text LIKE '%"steps"%'), created_at))
 WHERE id = $1

@@ -71,7 +71,7 @@ RETURNING s.tenant_id, s.run_id, s.no, s.pos, s.keys[s.pos + 1:], s.nodes[s.pos 
 
 -- name: runs_to_move(int)
 -- Runs that somebody has to look at: waits that are due, deadlines that passed, stops to be carried through,
--- pending runs whose session is free and that need no slot or got one.
+-- pending runs whose session is free and that need no slot or got one, which they give back where it is not free.
 (SELECT st.tenant_id, st.run_id FROM steps st JOIN runs r ON r.id = st.run_id
  WHERE st.status = 'waiting' AND st.due_at <= now() AND r.status IN ('running', 'paused') LIMIT $1)
 UNION
@@ -83,9 +83,9 @@ UNION
 UNION
 (SELECT r.tenant_id, r.id FROM runs r
  WHERE r.status = 'pending' AND r.admitted AND r.created_at > '-infinity' AND r.created_at < now() - interval '2 seconds'
-   AND (r.session_id IS NULL OR NOT EXISTS (
+   AND (r.session_id IS NULL OR r.limited OR NOT EXISTS (
        SELECT 1 FROM runs o WHERE o.tenant_id = r.tenant_id AND o.session_id = r.session_id
-         AND (o.status IN ('running', 'paused') OR (o.status = 'pending' AND o.id < r.id))))
+         AND o.status IN ('pending', 'running', 'paused') AND (o.status <> 'pending' OR o.id < r.id)))
  LIMIT $1)
 
 -- name: broker_marker(text)

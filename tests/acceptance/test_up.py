@@ -255,6 +255,7 @@ def test_help_has_one_line_a_command() -> None:
     done = subprocess.run([sys.executable, "manage.py", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=20)
     commands = [line.split()[0] for line in done.stdout.partition("Commands:")[2].splitlines() if line.strip()]
     known = "up ps psql redis-cli run runs dead-letters migrate doctor settings api-key models script seed import"
+    known += " audit tenant user group key"
     assert commands == sorted(known.split())
 
 

@@ -91,6 +91,15 @@ def test_plan_weight_and_limits_are_changed_and_cleared(operator: Client, tenant
     assert send(operator, "PATCH", f"{URL}/{uuid7()}", {"weight": 1}).status_code == 404
 
 
+def test_a_plan_brings_its_weight_where_none_is_given(operator: Client) -> None:
+    made = operator.post(URL, new(plan="professional")).json
+    place = f"{URL}/{made['id']}"
+    assert made["weight"] == 2
+    assert send(operator, "PATCH", place, {"plan": "enterprise"}).json["weight"] == 4
+    assert send(operator, "PATCH", place, {"plan": "starter", "weight": 3}).json["weight"] == 3
+    assert send(operator, "PATCH", place, {"limits": {"burst": -1}}).json["weight"] == 3
+
+
 def test_the_installations_own_tenant_is_not_suspended(operator: Client, platform: UUID) -> None:
     answer = send(operator, "PATCH", f"{URL}/{platform}", {"status": "suspended"})
     assert (answer.status_code, answer.json["code"]) == (409, "own_tenant")

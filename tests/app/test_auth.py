@@ -265,6 +265,24 @@ def test_a_new_password_ends_every_login(
     log_in(anonymous, tenant_name, ada, "another long password")
 
 
+def test_a_password_that_was_changed_meanwhile_is_not_changed_by_the_old_one(
+    ada: Person, tenant: UUID, tenant_name: str, anonymous: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = log_in(anonymous, tenant_name, ada)
+    hashed = passwords.hashed
+
+    def meanwhile(password: str) -> str:
+        monkeypatch.setattr(passwords, "hashed", hashed)
+        users.set_password(acting.operator(tenant), ada.id, "set by an administrator")
+        return hashed(password)
+
+    # Given somebody who has seen the password, and an administrator who gives the user another one at that moment
+    monkeypatch.setattr(passwords, "hashed", meanwhile)
+    body = {"current": PASSWORD, "new": "a password of the thief"}
+    assert post(anonymous, "/password", body, tokens["access_token"]).status_code == 401
+    log_in(anonymous, tenant_name, ada, "set by an administrator")
+
+
 def test_a_hash_of_other_parameters_is_made_anew_at_login(
     anonymous: FlaskClient, ada: Person, tenant_name: str, owner_db: Connection
 ) -> None:

@@ -128,7 +128,7 @@ UPGRADE = {
 
 
 @pytest.mark.parametrize(
-    "origin", [FOREIGN, "null", "http://localhost:81", "https://localhost.evil.example", "file://"]
+    "origin", [FOREIGN, "null", "http://localhost:81", "https://localhost.evil.example", "file://", "http://[::1"]
 )
 def test_a_websocket_of_a_foreign_page_is_refused(client: Client, make_run: Callable[..., object], origin: str) -> None:
     run_id = make_run("completed", steps={"1": {}})

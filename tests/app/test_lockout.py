@@ -14,6 +14,7 @@ from psycopg2.extensions import connection as Connection
 from errors import InvalidCredentials, LoginLocked
 from identity import lockout, login
 from identity.caller import Caller
+from storage import logins
 from storage.tables import uuid7
 from tests.app.people import PASSWORD, Person
 
@@ -88,6 +89,32 @@ def test_an_address_that_tries_many_names_is_locked_and_others_are_not(settings_
     with pytest.raises(LoginLocked):
         attempt(f"{network}::ffff")
     attempt("2001:db8:ffff:ffff::1")
+
+
+def test_one_address_is_one_however_it_is_written() -> None:
+    assert lockout.by_source("::ffff:192.0.2.7") == lockout.by_source("192.0.2.7") != lockout.by_source("192.0.2.8")
+
+
+def test_an_attempt_at_what_is_locked_is_not_counted_anywhere(settings_env: Any) -> None:
+    def locked(*counts: logins.Count) -> bool:
+        try:
+            lockout.admit(counts, NOW)
+        except LoginLocked:
+            return True
+        return False
+
+    name, other = (lockout.by_name(None, "nowhere", f"{uuid7()}@example.com") for _ in range(2))
+    source, elsewhere = (logins.Count(UUID(int=0), uuid7().bytes, 3, lockout.MOST, timedelta(days=1)) for _ in range(2))
+    # Given a locked address, when its people go on trying, then none of their names is locked by that
+    while not locked(source):
+        pass
+    assert all(locked(source, name) for _ in range(9))
+    assert not locked(elsewhere, name)
+    # Given a locked name, when somebody goes on trying it, then their address is not locked by that
+    while not locked(other):
+        pass
+    assert all(locked(elsewhere, other) for _ in range(9))
+    assert not locked(elsewhere)
 
 
 def test_a_locked_name_is_told_with_the_time(anonymous: FlaskClient, tenant_name: str) -> None:

@@ -117,6 +117,7 @@ def test_a_frozen_redis_delays_no_answer(house: House, until: Callable[[Callable
         told, seconds = house.get("/api/v1/health")
         assert seconds < 2 and told.json()["status"] == "degraded"
         assert told.json()["checks"]["redis"]["status"] == "degraded"
+        assert told.json()["checks"]["rate_limits"]["status"] == "degraded"
         ready, seconds = house.get("/api/v1/health/ready")
         assert ready.status_code == 200 and seconds < 2
     until(lambda: house.get("/api/v1/health")[0].json()["checks"]["redis"]["status"] == "ok")

@@ -21,6 +21,7 @@ def test_sessions_that_are_not_there(client: Client) -> None:
     assert client.get("/api/v1/sessions/nobody").status_code == 404
     assert client.get("/api/v1/sessions/a%00b").status_code == 404
     assert client.post("/api/v1/sessions", {"status": "closed"}).status_code == 422
+    assert client.post("/api/v1/sessions", {"memory": {"upto": 1_000_000}}).status_code == 422
     assert client.post("/api/v1/sessions", {"session_id": "a\x00"}).status_code == 422
 
 
@@ -32,7 +33,9 @@ def test_skills_are_the_chains(client: Client) -> None:
 
 def test_health_tells_of_each_part(anonymous: FlaskClient) -> None:
     told = anonymous.get("/api/v1/health").json
-    assert told["checks"]["postgres"]["status"] == "ok" and told["checks"]["redis"]["status"] == "ok"
+    assert {name: told["checks"][name]["status"] for name in ("postgres", "redis", "rate_limits")} == {
+        "postgres": "ok", "redis": "ok", "rate_limits": "ok",
+    }  # fmt: skip
     assert told["status"] in ("ok", "degraded")  # nobody works in this test
 
 

@@ -11,15 +11,18 @@ from uuid import UUID
 
 import pytest
 
-from chains.advance import move_admitted
+from chains import erasure
+from chains.advance import advance, move_admitted
 from chains.answer import answer
 from chains.cancel import cancel
 from chains.fork import fork
+from chains.resume import resume
 from chains.submit import SubmitRequest, submit
 from errors import TooManyWaiting
-from policy import tenant_limits
+from policy import plans, tenant_limits
 from settings import reload
 from storage import tenants
+from storage.audit import Entry
 from storage.tables import uuid7
 from tests.engine.conftest import Runs
 from tests.engine.workers import WorkerProcess, Workers
@@ -42,7 +45,7 @@ def limit(runs: Runs) -> Iterator[Limit]:
     """
     made: list[Runs] = []
 
-    def give(tenant: UUID | None = None, weight: int = 1, **limits: int) -> Runs:
+    def give(tenant: UUID | None = None, weight: int = 1, **limits: Json) -> Runs:
         mine = runs if tenant is None else replace(runs, tenant=tenant)
         said = json.dumps(limits)
         runs.rows(
@@ -233,6 +236,53 @@ def test_a_fork_waits_like_any_run(worker: WorkerProcess, limit: Limit) -> None:
     forked = fork(mine.tenant, parent, "1")
     assert mine.column(forked, "limited") is True
     mine.wait(forked)
+
+
+def test_a_slot_is_given_back_where_the_session_is_busy_again(worker: WorkerProcess, limit: Limit) -> None:
+    """Given one slot, and a session whose second run has it because the first one, with the smaller id, was recorded
+    a moment later, when the sweep comes round, then both run, the first one first."""
+    mine = limit(max_concurrent=1)
+    first, second = recorded(mine, 2, session_id="s", on_busy="queue")
+    mine.rows("UPDATE runs SET admitted = (id = %s) WHERE id IN (%s, %s) RETURNING id", second, first, second)
+    for run_id in (first, second):
+        mine.wait(run_id)
+    ends = [mine.column(run_id, "finished_at") for run_id in (first, second)]
+    assert ends == sorted(ends)
+
+
+def test_a_run_that_is_resumed_counts_though_it_never_had_a_slot(nobody_works: None, limit: Limit) -> None:
+    """Given a run whose deadline passed while it waited, when it is resumed, then the next one waits for its slot."""
+    mine = limit(max_concurrent=1)
+    (late,) = recorded(mine, deadline_seconds=600)
+    mine.rows("UPDATE runs SET deadline_at = now() WHERE id = %s RETURNING id", late)
+    advance(mine.tenant, late)
+    assert (mine.status(late), mine.column(late, "admitted")) == ("failed", False)
+    resume(mine.tenant, late)
+    (other,) = recorded(mine)
+    move_admitted()
+    assert [mine.status(one) for one in (late, other)] == ["running", "pending"]
+
+
+def test_no_tenants_number_stops_the_admission_of_all(nobody_works: None, limit: Limit) -> None:
+    """Given limits that are larger than a column of integers, and one that is no number at all, which somebody wrote
+    past every check, then their tenants' runs and everybody's start."""
+    largest = limit(max_concurrent=plans.LARGEST, max_waiting=plans.LARGEST)
+    strange, plain = limit(another(), max_concurrent="many"), limit(another(), max_concurrent=1)
+    made = [(mine, *recorded(mine)) for mine in (largest, strange, plain)]
+    move_admitted()
+    assert [mine.status(run_id) for mine, run_id in made] == ["running"] * 3
+
+
+def test_an_erasure_waits_for_nobody(nobody_works: None, limit: Limit) -> None:
+    """Given a tenant whose runs fill its slots and its bound of waiting ones, when a subject is to be forgotten, then
+    that begins at once."""
+    mine = limit(max_concurrent=1, max_waiting=1)
+    recorded(mine)
+    move_admitted()
+    recorded(mine)
+    entry = Entry("user:officer", "erasure.request", "erasure")
+    _, outcome = erasure.request(mine.tenant, user_id="u", subject_hash="hmac-sha256:" + "ab" * 32, entry=entry)
+    assert mine.status(outcome.run_id) == "running"
 
 
 def test_without_a_limit_nothing_waits(nobody_works: None, runs: Runs) -> None:

@@ -16,6 +16,7 @@ from chains import erasure
 from chains.advance import deliver
 from chains.answer import answer
 from chains.fork import fork
+from errors import UnknownChain
 from policy import audit_chain
 from storage import blobs, broker, model_cache, model_calls, sessions
 from storage import erasure as storage_erasure
@@ -183,6 +184,8 @@ def test_a_session_is_forgotten_with_the_forks_of_its_runs(worker: WorkerProcess
     runs.wait(forked)
     receipt = done(runs, ask(runs, session_id=name))
     assert receipt["counts"]["runs"] == 2
+    with pytest.raises(UnknownChain):
+        fork(runs.tenant, UUID(str(receipt["run_id"])), "privacy.stop_runs")
     left = runs.rows("SELECT id FROM runs WHERE tenant_id = %s AND chain = 'probe'", runs.tenant)
     assert [UUID(str(one)) for (one,) in left] == [outside]
 
@@ -214,5 +217,9 @@ def test_workers_that_die_in_the_middle_leave_one_receipt(
 def test_an_id_that_was_never_asked_for_erases_nothing(worker: WorkerProcess, runs: Runs) -> None:
     kept = runs.submit({"steps": 1}, user_id="u")
     runs.wait(kept)
-    runs.wait(runs.submit({"erasure_id": str(uuid4())}, "erasure"))
+    entry = Entry("user:officer", "erasure.request", "erasure")
+    erasure_id, outcome = erasure.request(runs.tenant, user_id="u", subject_hash=HASH, entry=entry)
+    runs.rows("UPDATE erasures SET id = %s WHERE id = %s RETURNING id", uuid4(), erasure_id)
+    deliver(outcome)
+    runs.wait(outcome.run_id)
     assert runs.status(kept) == "completed"

@@ -30,14 +30,15 @@ CELERYS_OWN = {
 }
 
 
-def push(client: redis.Redis, queue: str, task: str, kwargs: Json, embed: Json = None) -> None:
+def push(client: redis.Redis, queue: str, task: str, kwargs: Json, embed: Json = None, **headers: Json) -> None:
     """Lay a message into a queue by hand, in the form of Celery's protocol."""
-    ident = str(uuid4())
+    ident = headers.get("id") or str(uuid4())
     message = {
         "body": json.dumps([[], kwargs, embed or {}]),
         "content-encoding": "utf-8",
         "content-type": "application/json",
-        "headers": {"lang": "py", "task": task, "id": ident, "root_id": ident, "retries": 0, "timelimit": [None, None]},
+        "headers": {"lang": "py", "task": task, "id": ident, "root_id": ident, "retries": 0, "timelimit": [None, None],
+                    **headers},
         "properties": {
             "correlation_id": ident, "delivery_mode": 2, "delivery_tag": ident, "priority": 0, "body_encoding": None,
             "delivery_info": {"exchange": "", "routing_key": queue},
@@ -165,6 +166,26 @@ def test_remote_control_only_looks(worker: WorkerProcess, runs: Runs) -> None:
     ((_, queues),) = control.inspect(timeout=1.5).active_queues().items()
     assert {queue["name"] for queue in queues} == {"agents", "tools", "maintenance"}
     runs.wait(run)
+    assert {step["attempt"] for step in runs.steps(run).values()} == {1}
+    runs.check(run)
+
+
+def test_no_header_and_no_worker_takes_a_step_back(
+    worker: WorkerProcess, runs: Runs, redis_client: redis.Redis
+) -> None:
+    # Given a run whose last step will be a message of its own, under an id that anybody can work out
+    run = runs.submit({"seconds": 2}, "slow")
+    runs.wait_event(run, "step_started")
+    refused = worker.output().count("message_refused")
+    last = links(segment(runs, run))[-1]
+    ident = last["options"]["task_id"]
+    # When a forged message of this id says that it has expired, and a forged worker that it was revoked
+    push(redis_client, "agents", last["task"], {}, id=ident, expires="2001-01-01T00:00:00+00:00")
+    producer().control.broadcast("hello", arguments={"from_node": "forged@host", "revoked": [ident]})
+    # Then the message is looked at like any other, and the step is executed when its time comes
+    runs.until(lambda: worker.output().count("message_refused") > refused, 10, "it was not looked at")
+    assert runs.wait(run) == "completed"
+    assert not producer().control.inspect(timeout=1.5).revoked().popitem()[1]
     assert {step["attempt"] for step in runs.steps(run).values()} == {1}
     runs.check(run)
 

@@ -10,22 +10,27 @@ from sqlalchemy import select
 
 from errors import LastOwner
 from storage import blobs, erasure, retention, sessions, tenants
+from storage.audit import Entry
 from storage.audit_tables import Erasure
 from storage.erasure import Subject
 from storage.identity_tables import ApiKey, GroupMember, RefreshToken, User, UserPassword
 from storage.postgres import keeper_session, session
+from storage.reads import audit
 from storage.tables import Run, uuid7
 from tests.storage.conftest import rows
 
 HASH = "hmac-sha256:" + "cd" * 32
 
 
-def subject(tenant: UUID, user_id: str | None = None, session_id: str | None = None) -> Subject:
+def subject(
+    tenant: UUID, user_id: str | None = None, session_id: str | None = None, run_id: UUID | None = None
+) -> Subject:
     """A request to forget somebody, written as chains/erasure.py does."""
     made = uuid7()
     with session(tenant) as db:
         told = erasure.described(user_id, session_id)
-        db.add(Erasure(id=made, tenant_id=tenant, subject=told, subject_hash=HASH.encode(), requested_by="user:1"))
+        asked = {"subject": told, "subject_hash": HASH.encode(), "run_id": run_id, "requested_by": "user:1"}
+        db.add(Erasure(id=made, tenant_id=tenant, **asked))
     found = erasure.subject_of(tenant, made)
     assert found is not None
     return found
@@ -177,6 +182,20 @@ def test_a_clients_own_name_for_somebody_is_no_user_of_ours(tenant: UUID) -> Non
     found = subject(tenant, user_id="shop-user-7")
     erasure.erase_user(found)
     assert counts(tenant, found) is None
+
+
+def test_an_earlier_request_that_was_given_up_names_nobody_for_ever(tenant: UUID) -> None:
+    """Given a subject's erasures of which one was cancelled and one is at work, when another is done, then so is the
+    cancelled one, and the one at work is left to itself."""
+    given_up, at_work = (subject(tenant, user_id="ada", run_id=run(tenant, status)) for status in ("cancelled", "running"))
+    found = subject(tenant, user_id="ada")
+    entry = Entry("system:erasure", "erasure.done", f"erasure:{found.erasure_id}", after={"subject": HASH})
+    for _ in range(2):
+        erasure.finish(found, entry)
+    assert erasure.subject_of(tenant, given_up.erasure_id) is None
+    assert erasure.subject_of(tenant, at_work.erasure_id) == at_work
+    told = {entry["resource"] for entry in audit.page(tenant)[0]}
+    assert told == {f"erasure:{one.erasure_id}" for one in (given_up, found)}
 
 
 # ----------------------------------------------------------------------------------------------------- model calls

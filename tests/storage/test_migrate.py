@@ -112,7 +112,7 @@ def test_several_at_once_are_one(fresh_database: Callable[[str], Database]) -> N
     database = fresh_database("CREATEROLE")
     migrate_at_once([database.urls] * 3)
     with connect_to(database.owner_url) as owner:
-        assert rows(owner, "SELECT version_num FROM alembic_version") == [("0004",)]
+        assert rows(owner, "SELECT version_num FROM alembic_version") == [("0007",)]
 
 
 def test_databases_of_one_server_may_migrate_at_once(fresh_database: Callable[[str], Database]) -> None:
@@ -125,7 +125,7 @@ def test_databases_of_one_server_may_migrate_at_once(fresh_database: Callable[[s
     # When both migrate in the same moment, Then both stand at the newest version
     for database in (first, second):
         with connect_to(database.owner_url) as owner:
-            assert rows(owner, "SELECT version_num FROM alembic_version") == [("0004",)]
+            assert rows(owner, "SELECT version_num FROM alembic_version") == [("0007",)]
 
 
 def migrate_at_once(calls: list[tuple[str, ...]]) -> None:

@@ -126,6 +126,32 @@ def test_a_moving_window_moves(settings_env: Settings, tenant: UUID, redis_clien
     assert take(tenant, [(MINUTE, 1)]).counts[0].used == 3
 
 
+def test_a_clock_that_went_back_a_little_lets_nobody_in(
+    settings_env: Settings, tenant: UUID, redis_client: redis.Redis
+) -> None:
+    # Given a full window whose newest request is half a minute ahead of the clock
+    now, key = time.time(), f"baton:{tenant}:limit:requests_per_minute"
+    redis_client.rpush(key, now + 30, now + 20, now - 20, now - 28)
+    # Then nobody gets in until the clock is there again, and what comes before it stands no earlier than it
+    full = take(tenant, [(MINUTE._replace(limit=4), 1)])
+    assert full.refused == 0 and 25 < full.wait_seconds < 32
+    assert take(tenant, [(MINUTE, 1)]).counts[0].used == 5
+    assert abs(float(redis_client.lindex(key, 0) or 0) - (now + 30)) < 0.001
+
+
+def test_a_clock_that_went_far_back_shuts_nobody_out(
+    settings_env: Settings, tenant: UUID, redis_client: redis.Redis
+) -> None:
+    # Given windows that were filled when the clock was an hour ahead
+    ahead, key = time.time() + 3600, f"baton:{tenant}:limit:"
+    redis_client.rpush(f"{key}requests_per_minute", *[ahead] * 5)
+    redis_client.set(f"{key}tokens_per_minute", 100, ex=3600)
+    # Then the requests are forgotten, and the tokens hold no longer than their window is long
+    assert take(tenant, [(MINUTE, 1)]).counts[0].used == 1
+    full = take(tenant, [(TOKENS, 1)])
+    assert full.refused == 0 and full.wait_seconds <= 60
+
+
 def test_redis_forgets_what_is_over(settings_env: Settings, tenant: UUID, redis_client: redis.Redis) -> None:
     take(tenant, [(MINUTE, 1), (TOKENS._replace(warn_at=1), 1)])
     keys = redis_client.keys(f"baton:{tenant}:*")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from operate import audit
+from operate import code_audit
 
 PLANTED = 'aws_key = "AKIA' + 'Q3EGRIPHZ5X7WMNB"\n'
 FOLDERS = ("agents", "app", "chains", "gateway", "identity", "operate", "policy", "storage", "tasks")
@@ -18,12 +18,12 @@ FOLDERS = ("agents", "app", "chains", "gateway", "identity", "operate", "policy"
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository of its own, with a baseline of what is in it."""
-    monkeypatch.setattr(audit, "ROOT", tmp_path)
-    monkeypatch.setattr(audit, "BASELINE", tmp_path / ".secrets.baseline")
+    monkeypatch.setattr(code_audit, "ROOT", tmp_path)
+    monkeypatch.setattr(code_audit, "BASELINE", tmp_path / ".secrets.baseline")
     subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
     (tmp_path / "known.py").write_text(PLANTED.replace("MNB", "MNC"))
     subprocess.run(["git", "add", "."], cwd=tmp_path, check=True)
-    assert audit.main(["--accept-secrets"]) == 0
+    assert code_audit.main(["--accept-secrets"]) == 0
     return tmp_path
 
 
@@ -31,12 +31,12 @@ def test_a_new_secret_is_found_and_a_known_one_may_move(repository: Path, capsys
     # Given a known one, some lines further down
     known = repository / "known.py"
     known.write_text("\n\n\n" + known.read_text())
-    assert audit.main(["secrets"]) == 0
+    assert code_audit.main(["secrets"]) == 0
     # When a new one is planted
     (repository / "new.py").write_text(f"# where\n{PLANTED}")
     subprocess.run(["git", "add", "."], cwd=repository, check=True)
     # Then it is told, without the secret itself, and nothing of the baseline
-    assert audit.main(["secrets"]) == 1
+    assert code_audit.main(["secrets"]) == 1
     told = capsys.readouterr().out
     assert "new.py:2" in told and "AKIA" not in told and "known.py" not in told
     assert "AKIA" not in (repository / ".secrets.baseline").read_text()
@@ -63,17 +63,19 @@ def test_known_holes_fail_and_a_missing_source_does_not(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], answer: object, passed: bool, told: str
 ) -> None:
     text = answer if isinstance(answer, str) else json.dumps(answer)
-    monkeypatch.setattr(audit, "_run", lambda *_: subprocess.CompletedProcess([], 1, stdout=text, stderr=""))
-    assert audit.main(["packages"]) == (0 if passed else 1)
+    monkeypatch.setattr(code_audit, "_run", lambda *_: subprocess.CompletedProcess([], 1, stdout=text, stderr=""))
+    assert code_audit.main(["packages"]) == (0 if passed else 1)
     assert told in capsys.readouterr().out
 
 
 def test_an_unknown_check_is_refused() -> None:
-    assert audit.main(["everything"]) == 2
+    assert code_audit.main(["everything"]) == 2
 
 
 def test_every_exception_has_a_reason() -> None:
-    files = [path for folder in FOLDERS for path in (audit.ROOT / folder).rglob("*.py") if path.name != "audit.py"]
+    files = [
+        path for folder in FOLDERS for path in (code_audit.ROOT / folder).rglob("*.py") if path.name != "code_audit.py"
+    ]
     lines = [line for path in files for line in path.read_text(encoding="utf-8").splitlines() if "nosec" in line]
     assert lines
     assert not [line for line in lines if not re.search(r"# nosec B\d{3} # \w+ \w+", line)]

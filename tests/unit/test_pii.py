@@ -74,6 +74,7 @@ def test_no_line_of_the_sets_stands_in_the_rules_or_the_code() -> None:
         ("key AKIA" + "Q" * 16, "key <aws_access_key>"),
         ("redis://app:pw@cache:6379/0", "redis://<url_credentials>@cache:6379/0"),
         ("Authorization: Bearer abc123def456ghi7", "Authorization: Bearer <bearer_token>"),
+        ("Authorization: Basic dXNlcjpwYXNz", "Authorization: Basic <bearer_token>"),
         ("Cookie: a=123456; b=654321", "Cookie: <secret_value>"),
     ],
 )

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from identity import remembered
-from identity.remembered import Remembered
+from storage import remembered
+from storage.remembered import Remembered
 
 
 def test_a_finding_is_remembered_until_it_is_old_or_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

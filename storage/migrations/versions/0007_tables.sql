@@ -13,3 +13,6 @@ ALTER TABLE runs
 CREATE INDEX runs_waiting ON runs (tenant_id, priority DESC, created_at, id)
     WHERE limited AND NOT admitted AND status = 'pending';
 CREATE INDEX runs_admitted ON runs (tenant_id) WHERE limited AND admitted AND status IN ('pending', 'running');
+-- A session's runs that are not final: its queue is asked for by every admission, and its history may be long.
+CREATE INDEX runs_of_session_active ON runs (tenant_id, session_id, id)
+    WHERE status IN ('pending', 'running', 'paused') AND session_id IS NOT NULL;

@@ -13,7 +13,8 @@ from flask import Flask
 from psycopg2.extensions import connection as Connection
 
 import settings as settings_module
-from storage import tenants
+from identity import oidc_discovery
+from storage import outbound, tenants
 from storage.tables import uuid7
 from tests.app.oidc.browser import PROVIDER, Browser, everybody, me, refused
 from tests.app.oidc.house import House, signed
@@ -179,6 +180,24 @@ def test_a_provider_that_cannot_be_asked_is_away(
             assert send(client, "PUT", PROVIDER, {**configured, "issuer": issuer}).status_code == 200
             answer = browser.begin()
             assert (answer.status_code, answer.json["code"]) == (503, "oidc_provider_unavailable")
+
+
+def test_strangers_do_not_make_us_ask_a_provider_that_is_away_again_and_again(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def away(url: str, **_: Any) -> None:
+        asked.append(url)
+        raise outbound.FetchFailed("nobody is there")
+
+    monkeypatch.setattr(outbound, "fetch", away)
+    assert [browser.begin().status_code for _ in range(5)] == [503] * 5
+    assert len(asked) == 1
+    # And a moment later it is asked again
+    oidc_discovery.forget()
+    browser.begin()
+    assert len(asked) == 2
 
 
 def test_an_issuer_on_our_own_network_is_not_taken(client: Client, configured: dict[str, Any]) -> None:

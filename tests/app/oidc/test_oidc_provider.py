@@ -42,6 +42,26 @@ def test_an_administrator_lets_no_provider_make_owners(
     assert person(flask_app, tenant, "developer").client.get(PROVIDER).status_code == 403
 
 
+def test_a_key_that_may_set_the_provider_alone_cannot_let_it_vouch_for_an_administrator(
+    configured: dict[str, Any], tenant: UUID, flask_app: Flask
+) -> None:
+    # A provider of one's own, a listed domain: whoever it calls ada@example.com is linked to her
+    cut = person(flask_app, tenant, "admin", scopes=["login:manage"]).client
+    alone = {**configured, "default_roles": []}
+    assert send(cut, "PUT", PROVIDER, {**alone, "allowed_domains": ["example.com"]}).status_code == 403
+    assert send(cut, "PUT", PROVIDER, alone).status_code == 200
+
+
+def test_an_administrator_changes_no_provider_that_makes_owners(
+    client: Client, configured: dict[str, Any], tenant: UUID, flask_app: Flask
+) -> None:
+    owners = {**configured, "role_claim": "groups", "role_map": {"boss": "owner"}}
+    assert send(client, "PUT", PROVIDER, owners).status_code == 200
+    admin = person(flask_app, tenant, "admin").client
+    assert send(admin, "PUT", PROVIDER, configured).status_code == 403 == admin.raw("DELETE", PROVIDER).status_code
+    assert client.raw("DELETE", PROVIDER).status_code == 204
+
+
 @pytest.mark.parametrize(
     ("fields", "field"),
     [

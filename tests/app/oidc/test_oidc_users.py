@@ -13,7 +13,7 @@ from storage import tenants
 from storage.tables import uuid7
 from tests.app.oidc.browser import FRONT, PROVIDER, Browser, everybody, forbidden, local, me, refused
 from tests.app.oidc.house import House
-from tests.app.people import PASSWORD, send
+from tests.app.people import PASSWORD, person, send
 from tests.app.rows import Client
 
 
@@ -97,6 +97,36 @@ def test_roles_follow_the_claim_at_each_login(
     # The last owner stays one, whatever the provider says
     assert roles(["boss"]) == ["owner"]
     assert roles(["ops"]) == ["operator", "owner"]
+
+
+def test_a_map_that_makes_no_owners_unmakes_none(
+    browser: Browser, grace: str, client: Client, configured: dict[str, Any], flask_app: Flask, tenant: UUID
+) -> None:
+    # Given an owner who logs in at the provider, and another one
+    user_id = me(flask_app, browser.log_in(grace))["user_id"]
+    send(client, "PATCH", f"/api/v1/admin/users/{user_id}", {"roles": ["owner"]})
+    person(flask_app, tenant, "owner")
+    # When an administrator, who may not change owners, maps everybody to a lesser role
+    admin = person(flask_app, tenant, "admin").client
+    mapped = {**configured, "role_claim": "sub", "role_map": {grace: "viewer"}}
+    assert send(admin, "PUT", PROVIDER, mapped).status_code == 200
+    # Then the owner stays one
+    assert me(flask_app, browser.log_in(grace))["roles"] == ["owner", "viewer"]
+    # And an owner's map, which makes owners, unmakes them too
+    assert send(client, "PUT", PROVIDER, {**mapped, "role_map": {grace: "viewer", "x": "owner"}}).status_code == 200
+    assert me(flask_app, browser.log_in(grace))["roles"] == ["viewer"]
+
+
+def test_a_mailbox_that_only_looks_alike_when_folded_is_another(
+    browser: Browser, client: Client, configured: dict[str, Any], tenant: UUID, flask_app: Flask, provider: House
+) -> None:
+    send(client, "PUT", PROVIDER, {**configured, "allowed_domains": ["example.com", "strasse.example"]})
+    subject = f"gro\u00df-{uuid7()}"
+    local(flask_app, tenant, client, subject.replace("\u00df", "ss"), "developer")
+    provider.knows(subject, email=f"{subject}@example.com", email_verified=True)
+    assert "ask an administrator" in forbidden(browser.log_in(subject))
+    provider.knows("mallory", email="m@stra\u00dfe.example", email_verified=True)
+    assert "domains" in forbidden(browser.log_in("mallory"))
 
 
 def test_a_login_at_the_provider_leaves_the_password_alone(

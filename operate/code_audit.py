@@ -1,7 +1,7 @@
 """`make audit`: looks for unsafe code, for secrets in the repository, and for packages with known holes.
 
-    python -m operate.audit [code] [secrets] [packages]     by default all three
-    python -m operate.audit --accept-secrets                what is found now is no secret: write it into the baseline
+    python -m operate.code_audit [code] [secrets] [packages]     by default all three
+    python -m operate.code_audit --accept-secrets                what is found now is no secret: into the baseline
 
 code: bandit over the product (pyproject.toml says what is left out), from medium severity on; each `# nosec` has a
 reason. secrets: detect-secrets over all tracked files, against `.secrets.baseline`, which holds hashes of what looks
