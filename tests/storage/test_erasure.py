@@ -187,7 +187,9 @@ def test_a_clients_own_name_for_somebody_is_no_user_of_ours(tenant: UUID) -> Non
 def test_an_earlier_request_that_was_given_up_names_nobody_for_ever(tenant: UUID) -> None:
     """Given a subject's erasures of which one was cancelled and one is at work, when another is done, then so is the
     cancelled one, and the one at work is left to itself."""
-    given_up, at_work = (subject(tenant, user_id="ada", run_id=run(tenant, status)) for status in ("cancelled", "running"))
+    given_up, at_work = (
+        subject(tenant, user_id="ada", run_id=run(tenant, status)) for status in ("cancelled", "running")
+    )
     found = subject(tenant, user_id="ada")
     entry = Entry("system:erasure", "erasure.done", f"erasure:{found.erasure_id}", after={"subject": HASH})
     for _ in range(2):
