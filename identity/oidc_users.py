@@ -107,7 +107,7 @@ def _stays_owner(db: Session, provider: OidcProvider) -> bool:
     """Whether an owner whom the claims do not call one stays one: the last one does, and all do where the map makes
     no owners. Only an owner can have written one that does; by another an administrator would unmake owners.
     """
-    makes_owners = OWNER in {*provider.role_map.values(), *provider.default_roles}
+    makes_owners = OWNER in {*(provider.role_map or {}).values(), *provider.default_roles}
     return not makes_owners or directory.owners(db, provider.tenant_id) == 1
 
 

@@ -138,7 +138,10 @@ def limits_of(plan: str, overrides: Mapping[str, Any] | None, settings: Settings
 
 def validate_overrides(overrides: Mapping[str, Any]) -> dict[str, Any]:
     """A tenant's own limits as they are stored, without those that say nothing. InvalidInput names each wrong field."""
-    return _validated(overrides).model_dump(exclude_none=True)
+    given = _validated(overrides).model_dump(exclude_none=True)
+    if "weight" in given:
+        raise _wrong("limits.weight", "is no limit of a tenant: set the tenant's own `weight`, beside `limits`")
+    return given
 
 
 def rows() -> list[tuple[str, ...]]:

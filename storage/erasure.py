@@ -30,7 +30,7 @@ from storage.identity_tables import ApiKey, GroupMember, RefreshToken, User, Use
 from storage.model_tables import SemanticAnswer
 from storage.postgres import keeper_session
 from storage.sessions import MEMORY
-from storage.tables import ACTIVE_RUN_STATUSES, Run, Session, Turn
+from storage.tables import ACTIVE_RUN_STATUSES, Run, Segment, Session, Turn
 
 CHAIN = "erasure"  # its own runs hold nothing of the subject, and are never erased
 BATCH_RUNS = 100
@@ -81,10 +81,16 @@ def stop_runs(subject: Subject) -> None:
 
 
 def unfinished(subject: Subject) -> int:
-    """How many runs of the subject are not final, or became so in this moment."""
+    """How many runs of the subject are not final, became so in this moment, or have a node that may still be at work.
+
+    A node that does not stop is cut off: its segment is closed and keeps its token. What it writes then (a blob, the
+    text of its model's call) would outlive the run, so it is waited for until its deadline.
+    """
     fresh = Run.finished_at > func.now() - SETTLED
+    cut_off = (~Segment.open, Segment.token.is_not(None), Segment.deadline_at > func.now())
+    at_work = exists().where(Segment.run_id == Run.id, *cut_off)
     with keeper_session() as db:
-        waited = or_(Run.status.in_(ACTIVE_RUN_STATUSES), fresh)
+        waited = or_(Run.status.in_(ACTIVE_RUN_STATUSES), fresh, at_work)
         return int(db.scalar(select(func.count()).where(Run.id.in_(_runs(subject)), waited)) or 0)
 
 

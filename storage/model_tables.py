@@ -74,9 +74,7 @@ class ModelCall(Base):
         # the usage page, which says `created_at > '-infinity'` to reach it: one tenant's calls in a stretch of time
         Index("llm_call_logs_of_tenant", "tenant_id", "call_id", postgresql_where=text("created_at > '-infinity'")),
         # erasure and retention: the texts of a run's calls, which go with it
-        Index(
-            "llm_call_logs_with_text", "run_id", postgresql_where=text("prompt IS NOT NULL OR answer IS NOT NULL")
-        ),
+        Index("llm_call_logs_with_text", "run_id", postgresql_where=text("prompt IS NOT NULL OR answer IS NOT NULL")),
         {"postgresql_partition_by": "RANGE (call_id)"},
     )
 

@@ -345,8 +345,9 @@ def _lookups() -> Any:
 def _resolver() -> Callable[..., Any]:
     """What blocks the thread that calls it: gevent's own would go to the threads of its hub."""
     monkey = sys.modules.get("gevent.monkey")
-    patched = monkey is not None and monkey.is_object_patched("socket", "getaddrinfo")
-    found: Callable[..., Any] = monkey.get_original("socket", "getaddrinfo") if patched else socket.getaddrinfo
+    if monkey is None or not monkey.is_object_patched("socket", "getaddrinfo"):
+        return socket.getaddrinfo
+    found: Callable[..., Any] = monkey.get_original("socket", "getaddrinfo")
     return found
 
 

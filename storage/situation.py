@@ -108,7 +108,8 @@ def read(db: Hot, tenant_id: UUID, run_id: UUID) -> Situation | None:
     if row is None:
         return None
     (tenant, chain, version, status, stop, stopping, facts, session_id, error, past_deadline) = row[:10]
-    (plain, with_facts, unfinished, segments, last_no, versions, degraded_reason, trace_id, limited, admitted) = row[10:]
+    (plain, with_facts, unfinished, segments, last_no, versions) = row[10:16]
+    (degraded_reason, trace_id, limited, admitted) = row[16:]
     done: dict[str, dict[str, Json]] = {key: {} for key in plain or ()}
     done.update(json.loads(with_facts or "{}"))
     return Situation(

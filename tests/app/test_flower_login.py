@@ -7,11 +7,12 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
+import psycopg2
 import pytest
 from tornado.web import HTTPError
 
 from identity import acting, key_management, users
-from storage import tenants
+from storage import standing, tenants
 from storage.tables import uuid7
 from tasks.flower_login import current_user
 from tests.app.people import PASSWORD
@@ -91,3 +92,13 @@ def test_a_disabled_operator_is_out(platform: UUID) -> None:
     asks(f"default/{email}", PASSWORD)
     users.change(acting.operator(platform), user_id, {"status": "disabled"})
     assert refused(f"default/{email}", PASSWORD) == 401
+
+
+def test_what_cannot_be_looked_up_is_no_crash(platform: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refused("default\0/a@example.com", PASSWORD) == 401
+
+    def away(_: bytes) -> None:
+        raise psycopg2.OperationalError("the server is away")
+
+    monkeypatch.setattr(standing, "of_key", away)
+    assert refused("", f"bt_00000000_{'0' * 48}") == 503

@@ -9,11 +9,14 @@ from uuid import UUID
 
 import pytest
 import redis
+from pydantic import SecretStr
 
+from chains import message
 from chains.cancel import cancel
 from chains.message import ForgedMessage, Message, read, task_id
 from chains.send import Segment, _publish, links, producer, send
 from errors import WrongState
+from settings import SettingsError
 from storage import broker
 from tests.engine.conftest import Runs
 from tests.engine.workers import WorkerProcess, Workers
@@ -36,9 +39,9 @@ def test_a_task_id_is_a_function_of_run_step_and_attempt() -> None:
 @pytest.mark.parametrize("field", ["run", "tenant", "segment", "pos", "attempt", "sig"])
 def test_a_changed_field_breaks_the_signature(engine_env: None, field: str) -> None:
     """Given a signed message, when any of its fields or its task's name changes, then it is refused."""
-    message = Message(UUID(int=1), UUID(int=2), 1, 0, 1, "t.note")
-    said = message.kwargs()
-    assert read("t.note", said) == message
+    signed = Message(UUID(int=1), UUID(int=2), 1, 0, 1, "t.note")
+    said = signed.kwargs()
+    assert read("t.note", said) == signed
     changed: Any = str(UUID(int=9)) if field in ("run", "tenant") else 7 if field != "sig" else "AAAA"
     with pytest.raises(ForgedMessage):
         read("t.note", {**said, field: changed})
@@ -46,6 +49,24 @@ def test_a_changed_field_breaks_the_signature(engine_env: None, field: str) -> N
         read("t.other", said)
     with pytest.raises(ForgedMessage):
         read("t.note", {})
+    with pytest.raises(ForgedMessage):
+        read("t.note", {**said, "sig": "half of a pair: \ud800"})
+
+
+def test_without_a_secret_nothing_is_signed_and_nothing_believed(
+    engine_env: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed = Message(UUID(int=1), UUID(int=2), 1, 0, 1, "t.note").kwargs()
+    without = message.settings().model_copy(update={"secret": SecretStr("")})
+    monkeypatch.setattr(message, "settings", lambda: without)
+    message._key.cache_clear()
+    try:
+        with pytest.raises(SettingsError):
+            Message(UUID(int=1), UUID(int=2), 1, 0, 1, "t.note").kwargs()
+        with pytest.raises(SettingsError):
+            read("t.note", signed)
+    finally:
+        message._key.cache_clear()
 
 
 def test_a_forged_message_is_refused(worker: WorkerProcess, runs: Runs) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -16,7 +17,7 @@ from storage.erasure import Subject
 from storage.identity_tables import ApiKey, GroupMember, RefreshToken, User, UserPassword
 from storage.postgres import keeper_session, session
 from storage.reads import audit
-from storage.tables import Run, uuid7
+from storage.tables import Run, Segment, uuid7
 from tests.storage.conftest import rows
 
 HASH = "hmac-sha256:" + "cd" * 32
@@ -182,6 +183,29 @@ def test_a_clients_own_name_for_somebody_is_no_user_of_ours(tenant: UUID) -> Non
     found = subject(tenant, user_id="shop-user-7")
     erasure.erase_user(found)
     assert counts(tenant, found) is None
+
+
+def test_a_node_that_was_cut_off_is_waited_for_until_its_deadline(tenant: UUID) -> None:
+    """Given a cancelled run with a step that committed and one that did not stop, then it is waited for; no longer when
+    the time of that one is over."""
+    ended = run(tenant, "cancelled", user_id="ada")
+    soon = datetime.now(UTC) + timedelta(minutes=1)
+    told = {
+        "run_id": ended,
+        "tenant_id": tenant,
+        "keys": ["1"],
+        "nodes": ["probe.step"],
+        "queue": "agents",
+        "open": False,
+    }
+    with session(tenant) as db:
+        db.add(Segment(no=1, token=None, deadline_at=soon, **told))
+        db.add(Segment(no=2, token=uuid7(), deadline_at=soon, **told))
+    found = subject(tenant, user_id="ada")
+    assert erasure.unfinished(found) == 1
+    with session(tenant) as db:
+        db.get_one(Segment, (ended, 2)).deadline_at = datetime.now(UTC)
+    assert erasure.unfinished(found) == 0
 
 
 def test_an_earlier_request_that_was_given_up_names_nobody_for_ever(tenant: UUID) -> None:

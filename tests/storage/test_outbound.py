@@ -5,8 +5,11 @@ from __future__ import annotations
 import datetime
 import http.server
 import ipaddress
+import os
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -367,3 +370,45 @@ def _certificate(name: str) -> tuple[bytes, bytes]:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return plain, made.public_bytes(serialization.Encoding.PEM)
+
+
+UNDER_GEVENT = """
+import _socket, threading
+
+stuck, resolve, asked_for = threading.Event(), _socket.getaddrinfo, []
+
+def dns(host, *asked):
+    if host == "example.com":
+        asked_for.append(host)
+        stuck.wait(30)
+    return resolve(host if host != "example.com" else "127.0.0.1", *asked)
+
+_socket.getaddrinfo = dns
+
+from gevent import monkey; monkey.patch_all()
+import socket, gevent
+from storage import outbound
+
+outbound.RESOLVE_SECONDS = 20.0
+
+def hostile():
+    try:
+        outbound.resolve("https://example.com")
+    except outbound.RefusedUrl:
+        pass
+
+waiting = [gevent.spawn(hostile) for _ in range(20)]
+with gevent.Timeout(20):
+    while len(asked_for) < outbound.MAX_LOOKUPS:
+        gevent.sleep(0.01)
+    print(len(socket.getaddrinfo("127.0.0.1", 80)) > 0)
+stuck.set()
+gevent.joinall(waiting)
+"""
+
+
+def test_a_name_server_that_lets_us_wait_holds_up_no_other_name_of_the_web_process() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", UNDER_GEVENT], capture_output=True, text=True, timeout=60, env=os.environ
+    )
+    assert done.stdout.strip() == "True", done.stderr

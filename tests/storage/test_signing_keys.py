@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -40,3 +43,35 @@ def test_a_changed_secret_makes_a_new_key_once(settings_env: Any, monkeypatch: p
     assert made != old and signing.signer(now + timedelta(seconds=1))[0] == made
     assert signing.verifier(old) is not None
     signing.forget()
+
+
+def test_a_database_that_is_away_is_waited_for_once_however_many_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a look at the keys that fails after all have begun to wait for it
+    waiting, all_wait, looks = [], threading.Event(), []
+
+    def monotonic() -> float:
+        waiting.append(None)
+        if len(waiting) == 8:
+            all_wait.set()
+        return time.monotonic()
+
+    def fail(_: float) -> signing.Ring:
+        looks.append(None)
+        assert all_wait.wait(10)
+        raise ConnectionError("away")
+
+    monkeypatch.setattr(signing, "time", SimpleNamespace(monotonic=monotonic))
+    monkeypatch.setattr(signing, "_load", fail)
+    signing.forget()
+
+    def ask(_: int) -> bool:
+        try:
+            signing.verifier("A" * 16)
+        except ConnectionError:
+            return False
+        return True
+
+    # Then all of them hear of it, and nobody has waited for a second one
+    with ThreadPoolExecutor(8) as pool:
+        assert not any(pool.map(ask, range(8)))
+    assert len(looks) == 1

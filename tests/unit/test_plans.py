@@ -61,6 +61,7 @@ def test_minus_one_lifts_a_limit() -> None:
         ({"allowed_models": [""]}, "limits.allowed_models.0", "at least 1 character"),
         ({"alert_threshold": 2}, "limits.alert_threshold", "less than or equal to 1"),
         ({"weight": -1}, "limits.weight", "greater than or equal to 1"),
+        ({"weight": 5}, "limits.weight", "the tenant's own `weight`"),
         ([], "limits", "must be an object"),
     ],
 )

@@ -43,8 +43,9 @@ def test_an_administrator_lets_no_provider_make_owners(
 
 
 def test_a_key_that_may_set_the_provider_alone_cannot_let_it_vouch_for_an_administrator(
-    configured: dict[str, Any], tenant: UUID, flask_app: Flask
+    client: Client, configured: dict[str, Any], tenant: UUID, flask_app: Flask
 ) -> None:
+    client.raw("DELETE", PROVIDER)
     # A provider of one's own, a listed domain: whoever it calls ada@example.com is linked to her
     cut = person(flask_app, tenant, "admin", scopes=["login:manage"]).client
     alone = {**configured, "default_roles": []}
