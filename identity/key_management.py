@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from errors import FieldError, InvalidInput, KeyEnded
 from identity.acting import Acting, must_hold, take_effect, told
 from identity.users import roles_of
-from policy.permissions import unknown_scopes
+from policy.permissions import OWNER, permissions_of, unknown_scopes
 from storage import api_keys, audit, directory, tenants, users
 from storage.identity_tables import ApiKey
 
@@ -35,7 +35,8 @@ def create(
     scopes: Iterable[str] | None = None,
     expires_at: datetime | None = None,
 ) -> Json:
-    """A new key, with `key` in plain text. user_id: whose; None: a service's, with these roles.
+    """A new key, with `key` in plain text. user_id: whose; None: a service's, with these roles. What an administrator
+    makes for somebody else without scopes is cut down to what that user may now.
 
     Raises NotFound for the user, InvalidInput, Forbidden.
     """
@@ -48,6 +49,8 @@ def create(
         own = [] if user_id is not None else list(roles)
         may = own if user_id is None else _roles_of_user(db, acting.tenant_id, user_id)
         must_hold(acting, may, "make this key", cut)
+        if cut is None and user_id not in (None, acting.principal.user_id) and OWNER not in acting.principal.roles:
+            cut = sorted(permissions_of(may))  # a user who rises must not take the one who holds this key along
         values = {"name": name, "user_id": user_id, "roles": own, "scopes": cut, "expires_at": expires_at}
         row, plain = _add(acting, db, values)
         made = api_keys.public(row)

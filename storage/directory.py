@@ -1,7 +1,7 @@
 """One transaction in which a tenant's users, groups or keys change, with the entry of the record as its last write.
 
     with directory.change(tenant_id) as db:
-        user = users.locked(db, tenant_id, user_id)
+        user = users.found(db, tenant_id, user_id)
         ...
         audit.write(db, entry)
 

@@ -21,8 +21,8 @@ LOOKING = frozenset({
 
 
 class SignedRequest(Request):  # type: ignore[misc]
-    """A message that was taken. It tells of itself what it may (chains/message.py: `shown`), and what its unsigned
-    headers say decides nothing.
+    """A message that was taken. It tells of itself what it may (chains/message.py: `shown`), and no header of it, which
+    nobody signs, takes a step back.
     """
 
     def revoked(self) -> bool:

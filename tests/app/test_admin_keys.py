@@ -167,6 +167,16 @@ def test_nobody_makes_or_gets_a_key_that_may_more_than_they_do(client: Client, t
     assert cut.post(URL, {"name": "a", "roles": ["viewer"], "scopes": ["runs:read"]}).status_code == 201
 
 
+def test_an_administrator_does_not_rise_with_a_user(client: Client, tenant: UUID, flask_app: Flask) -> None:
+    """Given a key that an administrator made for a viewer, when they become an owner, it may what it might."""
+    admin, bob = person(flask_app, tenant, "admin").client, person(flask_app, tenant, "viewer")
+    key = admin.post(URL, {"name": "bob's", "user_id": str(bob.id)}).json["key"]
+    before = Client(flask_app, key).get(ME).json["permissions"]
+    assert send(client, "PATCH", f"/api/v1/admin/users/{bob.id}", {"roles": ["owner"]}).status_code == 200
+    assert Client(flask_app, key).get(ME).json["permissions"] == before
+    assert "users:manage" in bob.client.get(ME).json["permissions"]
+
+
 def test_ones_own_keys_are_ones_own(client: Client, tenant: UUID, flask_app: Flask) -> None:
     me, other = person(flask_app, tenant, "developer"), person(flask_app, tenant, "developer")
     made = me.client.post(OWN, {"name": "laptop", "scopes": ["runs:read", "self:read", "keys:own"]})
