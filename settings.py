@@ -82,7 +82,8 @@ class Settings(BaseModel):
     database_pool_size: int = _field(8, "connections of one process and role that are kept open", ge=1, le=500)
     sticky_milliseconds: float = _field(
         50.0,
-        "a worker runs quick steps of a segment itself for so long before the rest is a message again; 0: never",
+        "a worker runs quick steps of a segment itself until they took so long together, without waiting for "
+        "their commits; then the rest is a message again; 0: never",
         ge=0,
     )
     group_commit: bool = _field(True, "threads of a worker commit together, in one statement")

@@ -25,7 +25,7 @@ from storage.checkpoints import Checkpoint, Committed, Lease
 from storage.postgres import Unavailable, hot
 
 MAX_ROUND = 64
-COMPANY_SECONDS = 0.006
+COMPANY_SECONDS = 0.003
 
 
 def _held() -> threading.Lock:
