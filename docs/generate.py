@@ -180,7 +180,8 @@ def cli_page() -> str:
         "",
     ]
     for words, command in _commands(manage.cli, ()):
-        context = click.Context(command, info_name=" ".join(("python manage.py", *words)), max_content_width=100)
+        named = " ".join(("python manage.py", *words))
+        context = click.Context(command, info_name=named, max_content_width=100, help_option_names=["-h", "--help"])
         lines += [f"## {' '.join(words)}", "", "```text", command.get_help(context).rstrip(), "```", ""]
     return "\n".join(lines)
 
