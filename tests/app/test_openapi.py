@@ -38,6 +38,14 @@ def test_answers_are_as_described(client: Client, make_run: MakeRun) -> None:
         Event.model_validate(event)
 
 
+def test_the_page_takes_a_body_of_any_type(anonymous: FlaskClient) -> None:
+    """Given calls whose body is no JSON (an import), then the page asks the document for the type."""
+    paths = anonymous.get("/openapi.json").json["paths"]
+    bodies = [call["requestBody"] for calls in paths.values() for call in calls.values() if "requestBody" in call]
+    assert any("application/json" not in one["content"] for one in bodies)
+    assert b'content["application/json"]' not in anonymous.get("/docs").data
+
+
 def test_the_page_loads_nothing_from_elsewhere(anonymous: FlaskClient) -> None:
     page = anonymous.get("/docs")
     assert page.status_code == 200 and page.content_type.startswith("text/html")
