@@ -40,7 +40,7 @@ def command(monkeypatch: pytest.MonkeyPatch) -> click.Command:
     if "run" not in manage.cli.commands:  # a function becomes a command once a process
         for commands in (run_commands, script_command):
             commands.add_commands(manage.cli, manage.data_dir_option)
-    return manage.cli.commands["script"]
+    return manage.cli
 
 
 def test_names_and_ids_go_into_their_own_fields() -> None:
@@ -59,7 +59,7 @@ def test_the_exit_code_follows_the_status(command: click.Command, monkeypatch: p
     monkeypatch.setattr(FakeClient, "events", (event,))
     monkeypatch.setattr(FakeClient, "run", {"run_id": "r", "status": status, "pause": PAUSE})
     # When it is watched without a terminal
-    done = CliRunner().invoke(command, ["写一段", "--session", "s"])
+    done = CliRunner().invoke(command, ["script", "写一段", "--session", "s"])
     # Then the exit code tells, and the lines are plain
     assert done.exit_code == EXIT_CODES[status], done.output
     assert f"status: {status}" in done.output and "\x1b" not in done.output
@@ -77,5 +77,5 @@ def test_a_pause_that_is_over_does_not_end_the_view(command: click.Command, monk
     monkeypatch.setattr(FakeClient, "events", events)
     output = {"answer": "好的", "script": None}
     monkeypatch.setattr(FakeClient, "run", {"run_id": "r", "status": "completed", "output": output})
-    done = CliRunner().invoke(command, ["水润精华", "--session", "s"])
+    done = CliRunner().invoke(command, ["script", "水润精华", "--session", "s"])
     assert done.exit_code == 0 and "好的" in done.output
