@@ -15,11 +15,12 @@ import string
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
+from evals.score import Score
 from policy.pii import mask
 
 FOLDER = Path(__file__).parent / "pii"
@@ -52,28 +53,6 @@ class Line:
 
     text: str
     expected: tuple[Span, ...]
-
-
-@dataclass
-class Score:
-    """What came out for a set, or for a rule of it."""
-
-    right: int = 0
-    missed: int = 0
-    false_alarms: int = 0
-    told: list[str] = field(default_factory=list)
-
-    @property
-    def precision(self) -> float:
-        """How many of the findings are right."""
-        found = self.right + self.false_alarms
-        return self.right / found if found else 1.0
-
-    @property
-    def recall(self) -> float:
-        """How many of the labels were found."""
-        wanted = self.right + self.missed
-        return self.right / wanted if wanted else 1.0
 
 
 def lines_of(name: str) -> list[Line]:
@@ -131,7 +110,7 @@ def _count(scores: dict[str, Score], span: Span, what: str, line: Line | None = 
     for score in (scores["all"], scores.setdefault(span.rule, Score())):
         setattr(score, what, getattr(score, what) + 1)
         if line:
-            score.told.append(f"{what}: {span.rule} {line.text[span.start : span.end]!r} in {line.text!r}")
+            score.lines.append(f"{what}: {span.rule} {line.text[span.start : span.end]!r} in {line.text!r}")
 
 
 def ordinary_text() -> str:
@@ -190,4 +169,4 @@ def _speed() -> dict[str, object]:
 
 def wrong() -> list[str]:
     """Every miss and false alarm of the set that the rules are made with; who sees those of the other tunes to it."""
-    return judge(lines_of(TUNED))["all"].told
+    return judge(lines_of(TUNED))["all"].lines

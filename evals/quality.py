@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from agents.script.brief import Brief
 from agents.script.quality.facts import known_from
 from agents.script.quality.wording import wrong_words
 from agents.script.words import Language
+from evals.score import Score
 
 FOLDER = Path(__file__).parent / "quality"
 TUNED = "tune"
@@ -36,28 +37,6 @@ class Line:
     row: Mapping[str, Any] | None = None
     query: str = ""
     occasion: str | None = None
-
-
-@dataclass
-class Score:
-    """What came out for a set, or for a family of it."""
-
-    right: int = 0
-    missed: int = 0
-    false_alarms: int = 0
-    lines: list[str] = field(default_factory=list)
-
-    @property
-    def precision(self) -> float:
-        """How many of the findings are right."""
-        found = self.right + self.false_alarms
-        return self.right / found if found else 1.0
-
-    @property
-    def recall(self) -> float:
-        """How many of the expected findings were found."""
-        wanted = self.right + self.missed
-        return self.right / wanted if wanted else 1.0
 
 
 def lines_of(name: str) -> list[Line]:

@@ -183,16 +183,16 @@ def test_a_run_that_waits_for_a_person_holds_no_slot(worker: WorkerProcess, limi
     mine.wait(asking, "paused")
     other = mine.submit({"steps": 1})
     mine.wait(other)
+    assert mine.status(asking) == "paused"
     step = next(key for key, one in mine.steps(asking).items() if one["status"] == "waiting")
     answer(mine.tenant, asking, {"ok": True}, step)
-    mine.wait(asking)
+    assert mine.wait(asking) == "completed"
 
 
 def test_the_sweep_finds_who_was_forgotten(worker: WorkerProcess, limit: Limit) -> None:
     """Given runs whose process died right after their commit, when the sweep comes round, then they run."""
     mine = limit(max_concurrent=1)
-    for run_id in recorded(mine, 2):
-        mine.wait(run_id)
+    assert [mine.wait(run_id) for run_id in recorded(mine, 2)] == ["completed", "completed"]
 
 
 def test_too_many_waiting_are_refused(nobody_works: None, limit: Limit) -> None:

@@ -84,7 +84,9 @@ def test_a_process_may_not_do_what_is_anothers(as_user: As, user: str, command: 
 
 @pytest.mark.parametrize(("user", "command"), [(user, one) for user, every in ITS_OWN.items() for one in every])
 def test_a_process_may_do_its_work(as_user: As, redis_client: redis.Redis, user: str, command: str) -> None:
+    redis_client.execute_command("ACL", "LOG", "RESET")
     as_user(user).execute_command(*command.split())
+    assert redis_client.execute_command("ACL", "LOG") == []
     redis_client.delete("agents", "maintenance", "unacked", "celery-task-meta-x", "baton:x")
 
 

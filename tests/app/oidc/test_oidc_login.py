@@ -97,11 +97,14 @@ def test_a_state_opens_once_in_the_browser_that_began(
     assert len(everybody(client)) == 1
 
 
-def test_a_login_that_took_too_long_is_over(browser: Browser, grace: str, owner_db: Connection, tenant: UUID) -> None:
+def test_a_login_that_took_too_long_is_over(
+    browser: Browser, grace: str, owner_db: Connection, tenant: UUID, client: Client
+) -> None:
     back = browser.back(grace)
     with owner_db.cursor() as cursor:
         cursor.execute("UPDATE one_time_tokens SET expires_at = now() WHERE tenant_id = %s", (tenant,))
     refused(browser.http.get(back))
+    assert everybody(client) == []
 
 
 def test_the_way_back_of_one_tenant_is_no_way_into_another(
@@ -127,18 +130,24 @@ def test_a_provider_that_was_changed_meanwhile_is_not_asked_with_the_old_code(
     assert provider.exchanges == exchanges
 
 
-def test_without_the_right_verifier_the_provider_keeps_its_code(browser: Browser, grace: str, provider: House) -> None:
+def test_without_the_right_verifier_the_provider_keeps_its_code(
+    browser: Browser, grace: str, provider: House, client: Client
+) -> None:
     back = browser.back(grace)
     provider.challenges[parse_qs(urlsplit(back).query)["code"][0]] = "of another login"
     refused(browser.http.get(back))
+    assert everybody(client) == []
 
 
-def test_a_code_that_the_provider_does_not_know_and_a_refusal_open_nothing(browser: Browser, grace: str) -> None:
+def test_a_code_that_the_provider_does_not_know_and_a_refusal_open_nothing(
+    browser: Browser, grace: str, client: Client
+) -> None:
     back = browser.back(grace)
     refused(browser.http.get(back.replace("code=", "code=x")))
     refused(browser.http.get(browser.back(None)))
     # And an answer in another issuer's name (RFC 9207)
     refused(browser.http.get(browser.back(grace) + "&iss=https%3A%2F%2Fevil.example"))
+    assert everybody(client) == []
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,7 @@ def test_a_front_ends_code_is_its_tenants(browser: Browser, grace: str, flask_ap
     place = browser.log_in(grace, next=FRONT).headers["Location"]
     code = parse_qs(urlsplit(place).query)["login_code"][0]
     refused(flask_app.test_client().post(f"/api/v1/auth/oidc/{other}/token", json={"code": code}))
+    assert everybody(theirs) == []
 
 
 @pytest.mark.parametrize(
