@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -153,6 +154,7 @@ def new_traceparent() -> str:
     return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
 
 
+@lru_cache(maxsize=1024)  # a run's steps ask for the same one
 def trace_id_of(traceparent: str | None) -> str | None:
     """The 32 hex digits of a W3C traceparent; None for one that is not valid (all zeros, version ff, other shape)."""
     match = _TRACEPARENT.match((traceparent or "").strip())

@@ -27,7 +27,7 @@ from chains.definition import Results
 from chains.parts import Part
 from chains.results import degraded_reason, read_results
 from chains.send import Segment, send
-from chains.transitions import transition
+from chains.transitions import FINAL, NewStatus, transition
 from errors import UnknownChain, UnknownVersion
 from settings import settings
 from storage import broker, situation
@@ -42,8 +42,8 @@ _DEADLOCK_TRIES = 3
 class Outcome:
     """What one transaction did to a run and what is to be told and sent after its commit.
 
-    seq, at: the number and time of the run's last event, once this transaction has written one; slot_free: a limited
-    run gave up its slot, or a new one wants its first; waits: a gate began to wait.
+    seq, at: the number and time of the run's last event, once this transaction knows its situation; slot_free: a
+    limited run gave up its slot, or a new one wants its first; waits: a gate began to wait.
     """
 
     tenant_id: UUID
@@ -58,6 +58,11 @@ class Outcome:
     waits: bool = False
     seq: int = 0
     at: datetime | None = None
+
+    @classmethod
+    def of(cls, now: Situation) -> Outcome:
+        """The outcome of a transaction that has read the run's situation and has done nothing yet."""
+        return cls(now.tenant_id, now.run_id, seq=now.seq, at=now.at)
 
 
 def advance(tenant_id: UUID, run_id: UUID) -> Outcome:
@@ -79,6 +84,7 @@ def move(db: Hot, outcome: Outcome, now: Situation | None = None) -> None:
     now = now or situation.read(db, outcome.tenant_id, outcome.run_id)
     if now is None:
         return
+    outcome.seq, outcome.at = now.seq, now.at
     may_start = now.status != "pending" or (now.admitted and (now.session_id is None or session_free(db, now)))
     if not may_start and now.limited and now.admitted:  # its session is busy again since it got its slot
         db.later("give_slot_back", now.run_id)
@@ -106,7 +112,7 @@ def deliver(outcome: Outcome) -> None:
     faults.point("before_send", outcome.step)
     send(outcome.segments)
     faults.point("after_send", outcome.step)
-    if outcome.status in ("completed", "failed", "cancelled"):
+    if outcome.status in FINAL:
         broker.store_result(outcome.run_id, outcome.status, outcome.result)
     if outcome.next_run is not None:
         deliver(advance(outcome.tenant_id, outcome.next_run))
@@ -125,25 +131,25 @@ def deliver_later(outcome: Outcome) -> None:
     threading.Thread(target=deliver, args=(outcome,), name="deliver", daemon=True).start()
 
 
-def record(db: Hot, events: Sequence[Event], outcome: Outcome) -> None:
-    """Write events of the run inside the caller's transaction, which holds its lock: after the first, we count."""
-    if not events:
+def record(db: Hot, events: Sequence[Event], outcome: Outcome, new: NewStatus | None = None) -> None:
+    """Write events of the run, and its new status, inside the caller's transaction, which holds its lock.
+
+    outcome: it knows the run's situation (`Outcome.of`), so that nobody has to ask for numbers and times.
+    """
+    if not events and new is None:
         return
-    values = (
+    assert outcome.at is not None
+    db.later(
+        "record",
         outcome.run_id,
         outcome.tenant_id,
         [each.type for each in events],
         [each.step for each in events],
         [each.node for each in events],
         [payload.dump(each.data) for each in events],
+        *(new or NewStatus()),
     )
-    if outcome.at is None:
-        written = db.one("events", *values)
-        assert written is not None
-        outcome.seq, outcome.at = written
-    else:
-        db.later("events", *values)
-        outcome.seq += len(events)
+    outcome.seq += len(events)
     outcome.events += shown(outcome.run_id, events, outcome.seq, outcome.at)
 
 
@@ -201,8 +207,9 @@ def _write(db: Hot, now: Situation, decision: Decision, outcome: Outcome) -> Non
         )
         if new.due_seconds <= 0:
             outcome.segments.append(Segment(now.tenant_id, now.run_id, no, 0, keys, nodes, new.attempt, new.queue))
-    record(db, decision.events, outcome)
-    if decision.status is not None:
+    if decision.status is None:
+        record(db, decision.events, outcome)
+    else:
         _new_status(db, now, decision, outcome)
 
 
@@ -210,26 +217,28 @@ def _new_status(db: Hot, now: Situation, decision: Decision, outcome: Outcome) -
     to, frm = decision.status, now.status
     assert to is not None
     if frm == "pending" and to in ("paused", "completed"):
-        transition(db, now, "pending", "running")
+        record(db, [], outcome, transition(now, "pending", "running"))
         frm = "running"
     if to == "completed":
-        to = _complete(db, now, frm, outcome)
+        new, event = _complete(db, now, frm, outcome)
+        record(db, [*decision.events, event], outcome, new)
     else:
-        transition(db, now, frm, to, error=decision.error, pause=decision.pause)
+        new = transition(now, frm, to, error=decision.error, pause=decision.pause)
+        record(db, decision.events, outcome, new)
         outcome.result = decision.error
-    outcome.status = to
-    outcome.slot_free = now.limited and to != "running"
-    if to in ("completed", "failed", "cancelled"):
-        metrics.RUNS.labels(agent_id=now.chain, status=to).inc()
-        metrics.TENANT_RUNS.labels(metrics.tenant(now.tenant_id), to).inc()
+    outcome.status = new.status
+    outcome.slot_free = now.limited and new.status != "running"
+    if new.status in FINAL:
+        metrics.RUNS.labels(agent_id=now.chain, status=new.status).inc()
+        metrics.TENANT_RUNS.labels(metrics.tenant(now.tenant_id), new.status).inc()
         row = db.one("next_in_session", now.session_id) if now.session_id else None
         outcome.next_run = row[0] if row else None
 
 
-def _complete(db: Hot, now: Situation, frm: str, outcome: Outcome) -> str:
-    """The final transition of a run that went through: its output, computed from the steps by version.
+def _complete(db: Hot, now: Situation, frm: str, outcome: Outcome) -> tuple[NewStatus, Event]:
+    """The final transition of a run that went through, and its event: its output, computed from the steps by version.
 
-    The status that it came to: failed where the chain's output function or its result is no good.
+    The run fails where the chain's output function or its result is no good.
     """
     chain = catalog.lookup(now.chain, now.version)
     results: Results = read_results(db, now.run_id)
@@ -241,19 +250,17 @@ def _complete(db: Hot, now: Situation, frm: str, outcome: Outcome) -> str:
         stored = payload.store(now.tenant_id, now.run_id, output)
     except Exception as wrong:
         error = {"code": "output_failed", "message": f"The chain's output failed: {wrong!r}"[:1000], "step": None}
-        transition(db, now, frm, "failed", error=error)
-        record(db, [Event("run_failed", data={"status": "failed", "error": error})], outcome)
         outcome.result = error
-        return "failed"
-    transition(db, now, frm, "completed", output=stored.text, output_ref=stored.ref, degraded_reason=degraded)
+        failed = Event("run_failed", data={"status": "failed", "error": error})
+        return transition(now, frm, "failed", error=error), failed
     data: dict[str, Json] = {"status": "completed", "degraded": degraded is not None}
     if degraded is not None:
         data["degraded_reason"] = degraded
     if stored.text is not None:
         data["output"] = output
-    record(db, [Event("run_completed", data=data)], outcome)
     outcome.result = output
-    return "completed"
+    new = transition(now, frm, "completed", output=stored.text, output_ref=stored.ref, degraded_reason=degraded)
+    return new, Event("run_completed", data=data)
 
 
 def pass_gate(db: Hot, run_id: UUID, key: str, answer: Json, facts: dict[str, Json]) -> None:

@@ -51,7 +51,7 @@ def answer(
         waiting = _waiting(db, now, given, step)
         if waiting is None:
             return
-        outcome = Outcome(tenant_id, run_id)
+        outcome = Outcome.of(now)
         _apply(db, now, waiting, given, outcome)
         move(db, outcome)
         if entry is not None:

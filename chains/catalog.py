@@ -23,6 +23,7 @@ from errors import UnknownChain, UnknownVersion
 BUILT_IN = ("chains.probe", "chains.erasure")
 SKILLS = "chains.skills"
 CACHED_BODIES = 256
+_SORTED = json.JSONEncoder(sort_keys=True)
 
 Catalog = Mapping[str, Mapping[str, Chain]]
 
@@ -67,7 +68,7 @@ def lookup(name: str, version: str) -> Chain:
 def definition(name: str, version: str, input_facts: FactsView) -> Part:
     """The parts of a run. Cached by the chain and the input facts, so that a long body is built once."""
     chain = lookup(name, version)
-    return chain.body or _built(chain, json.dumps(dict(input_facts), sort_keys=True))
+    return chain.body or _built(chain, _SORTED.encode(dict(input_facts)))
 
 
 def missing_nodes(node_names: Collection[str]) -> dict[str, list[str]]:

@@ -46,12 +46,11 @@ def stranded(*, apply: bool = False) -> list[Stranded]:
 
 
 def _settle(tenant_id: UUID, run_id: UUID, apply: bool) -> Stranded | None:
-    outcome = Outcome(tenant_id, run_id)
     with hot() as db, db.transaction(tenant_id, run_id):
         now = situation.read(db, tenant_id, run_id)
         if now is None:
             return None
-        rows = db.all("results", run_id)
+        outcome, rows = Outcome.of(now), db.all("results", run_id)
         to = _newest_that_fits(now, {row[0]: row[1] for row in rows})
         if apply and (to is not None or now.status != "failed"):
             _move_or_set_aside(db, now, to, outcome)

@@ -20,12 +20,12 @@ def lose(held: Held) -> bool:
 
     A drained lease (its worker is being stopped) is no loss; after the third loss the step is set aside as poison.
     """
-    outcome = Outcome(held.tenant_id, held.run_id)
     with hot() as db, db.transaction(held.tenant_id, held.run_id):
         now = situation.read(db, held.tenant_id, held.run_id)
         mine = [each for each in now.segments if each.no == held.no and each.token == str(held.token)] if now else []
         if not now or not mine:
             return False
+        outcome = Outcome.of(now)
         key, node, attempt = mine[0].keys[0], mine[0].nodes[0], mine[0].attempt
         lost = 0 if held.reason == DRAINED else 1
         losses = lost + next((one.losses for one in now.unfinished if one.key == key), 0)

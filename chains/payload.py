@@ -10,9 +10,11 @@ from uuid import UUID
 
 from settings import settings
 from storage import blobs
-from storage.text import whole
+from storage.text import compact
 
 MAX_FACTS_BYTES = 4096
+
+dump = compact  # how every payload is written
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,6 @@ class Stored:
     text: str | None
     ref: str | None
     sha256: str
-
-
-def dump(value: Any) -> str:
-    """Compact JSON text. Raises TypeError or ValueError for what is no JSON (NaN included)."""
-    return whole(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
 
 
 def store(tenant_id: UUID, run_id: UUID, value: Any) -> Stored:

@@ -76,6 +76,7 @@ def uncovered(planned: Plan, covered: Collection[str]) -> tuple[Line, ...]:
     return tuple(line for line in lines if line)
 
 
+@lru_cache(maxsize=4096)
 def find(body: Part, key: str) -> PlannedStep | None:
     """The step or gate that has this key (of any round, of any item), whether its turn has come or not."""
     part = _parts(body).get(pattern(key))

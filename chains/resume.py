@@ -27,11 +27,11 @@ def resume(tenant_id: UUID, run_id: UUID, entry: audit.Entry | None = None) -> N
         catalog.definition(now.chain, now.version, now.input_facts)
         if now.session_id is not None and not session_free(db, now):
             raise SessionBusy()
-        outcome = Outcome(tenant_id, run_id)
+        outcome = Outcome.of(now)
         db.do("clear_for_resume", run_id)
         keys = [row[0] for row in db.all("retry_failed_steps", run_id)]
-        transition(db, now, "failed", "running")
-        record(db, [Event("run_resumed", data={"status": "running", "steps": keys})], outcome)
+        resumed = Event("run_resumed", data={"status": "running", "steps": keys})
+        record(db, [resumed], outcome, transition(now, "failed", "running"))
         move(db, outcome)
         if entry is not None:
             audit.write_hot(db, replace(entry, before={"status": now.status}, after={"steps": keys}))

@@ -191,8 +191,8 @@ def insert(
     )
     if row is None:
         return None
-    outcome.seq, outcome.at, outcome.slot_free = 1, row[0], limited
-    known = (chain.name, chain.version, json.loads(facts), request.session_id, trace_id)
+    outcome.slot_free = limited
+    known = (chain.name, chain.version, json.loads(facts), request.session_id, trace_id, row[0])
     return situation.accepted(outcome.tenant_id, outcome.run_id, *known, limited=limited)
 
 

@@ -1,11 +1,10 @@
-"""The states of a run: one table of what is allowed, one function that applies it. Drawn in docs/run-states.md."""
+"""The states of a run: one table of what is allowed, one function that checks it. Drawn in docs/run-states.md."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
-from storage.postgres import Hot
 from storage.situation import Situation
 
 ALLOWED: dict[str, frozenset[str]] = {
@@ -23,8 +22,18 @@ class ForbiddenTransition(Exception):
     """A bug of ours: the table of states does not have this arrow."""
 
 
+class NewStatus(NamedTuple):
+    """A run's new status with what belongs to it, as the statement `record` takes it; objects as JSON text."""
+
+    status: str | None = None
+    output: str | None = None
+    output_ref: str | None = None
+    error: str | None = None
+    pause: str | None = None
+    degraded_reason: str | None = None
+
+
 def transition(
-    db: Hot,
     now: Situation,
     frm: str,
     to: str,
@@ -34,11 +43,11 @@ def transition(
     error: Any = None,
     pause: Any = None,
     degraded_reason: str | None = None,
-) -> None:
-    """Write the run's new status with what belongs to it, inside the caller's transaction. output: JSON text."""
+) -> NewStatus:
+    """The run's new status, for `advance.record`. output: JSON text. Raises ForbiddenTransition."""
     if to not in ALLOWED[frm]:
         raise ForbiddenTransition(f"run {now.run_id}: {frm} -> {to}")
-    db.later("set_status", now.run_id, to, output, output_ref, _text(error), _text(pause), degraded_reason)
+    return NewStatus(to, output, output_ref, _text(error), _text(pause), degraded_reason)
 
 
 def _text(value: Any) -> str | None:

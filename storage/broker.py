@@ -18,7 +18,7 @@ import redis
 import structlog
 
 from settings import settings
-from storage.text import whole
+from storage.text import compact
 
 log = structlog.get_logger()
 
@@ -51,7 +51,7 @@ def quick_client() -> redis.Redis:
 
 def hint(tenant_id: UUID, run_id: UUID, message: dict[str, Any]) -> Hint:
     """What a run's live viewers are told: `{"events": [...]}` or `{"token": {...}}`."""
-    return channel(tenant_id, run_id), whole(json.dumps(message, ensure_ascii=False))
+    return channel(tenant_id, run_id), compact(message)
 
 
 def channel(tenant_id: UUID, run_id: UUID) -> str:

@@ -186,9 +186,19 @@ def start(lease: Lease, data: str) -> tuple[int, datetime] | None:
     return (row[0], row[1]) if row else None
 
 
-def commit(db: Hot, lease: Lease, checkpoint: Checkpoint, *, alone: bool) -> Committed | None:
-    """Write a step's result; None: fenced. alone: a transaction of its own, in one round trip."""
-    values = (
+def commit(db: Hot, lease: Lease, checkpoint: Checkpoint) -> Committed | None:
+    """Write a step's result in a transaction of its own, in one round trip; None: fenced."""
+    values = _written(lease, checkpoint)
+    return _committed(db.one_locked("commit", *values, tenant=lease.tenant_id, run_id=lease.run_id))
+
+
+def commit_later(db: Hot, lease: Lease, checkpoint: Checkpoint) -> None:
+    """The same inside a transaction, with the next statement; `Situation.committed` says whether it was let through."""
+    db.later("commit", *_written(lease, checkpoint))
+
+
+def _written(lease: Lease, checkpoint: Checkpoint) -> tuple[Any, ...]:
+    return (
         lease.run_id,
         lease.segment,
         lease.pos,
@@ -205,11 +215,6 @@ def commit(db: Hot, lease: Lease, checkpoint: Checkpoint, *, alone: bool) -> Com
         *_next(checkpoint.next),
         _outputs_read(checkpoint.next.reads) if checkpoint.next else [],
     )
-    if alone:
-        row = db.one_locked("commit", *values, tenant=lease.tenant_id, run_id=lease.run_id)
-    else:
-        row = db.one("commit", *values)
-    return _committed(row)
 
 
 def commit_many(db: Hot, commits: Sequence[tuple[Lease, Checkpoint]]) -> list[Committed | None]:

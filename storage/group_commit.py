@@ -133,7 +133,7 @@ def _write(entries: list[_Entry]) -> None:
                 return
         for one in entries:
             try:
-                one.answer = checkpoints.commit(db, one.lease, one.checkpoint, alone=True)
+                one.answer = checkpoints.commit(db, one.lease, one.checkpoint)
             except Unavailable:
                 raise
             except Exception as bad:

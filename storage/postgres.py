@@ -166,7 +166,7 @@ class Hot:
             waiting, self._waiting = self._waiting, []
             said = "; ".join((*(each for each, _ in waiting), said))
             values = tuple(chain.from_iterable(each for _, each in waiting)) + values
-        self._cursor.execute(said, values)
+        self._cursor.execute(said, [_plain(value) for value in values])
 
     def _idle(self) -> bool:
         return self.connection.get_transaction_status() == psycopg2.extensions.TRANSACTION_STATUS_IDLE
@@ -175,6 +175,24 @@ class Hot:
         if name not in self._prepared:
             self._cursor.execute(statement(name))
             self._prepared.add(name)
+
+
+def _plain(value: Any) -> Any:
+    """Ids and arrays as text: the server then reads one constant, where the driver would write an expression of each
+    element, which both sides pay for (a third of a group commit's cost)."""
+    if isinstance(value, list):
+        return f"{{{','.join(map(_element, value))}}}"
+    return str(value) if isinstance(value, UUID) else value
+
+
+def _element(value: Any) -> str:
+    """One element of an array as PostgreSQL reads it (its manual, 8.15.6)."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, UUID | int | float):
+        return str(value)
+    text = value if isinstance(value, str) else value.isoformat()
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -42,7 +43,11 @@ class OpenSegment:
 
 @dataclass(frozen=True)
 class Situation:
-    """Everything that the next decision about a run rests on. done: the facts of every succeeded step by key."""
+    """Everything that the next decision about a run rests on. done: the facts of every succeeded step by key.
+
+    seq: the number of the newest event; at: the time that this transaction's events have; committed: it holds a commit
+    that was let through.
+    """
 
     run_id: UUID
     tenant_id: UUID
@@ -62,8 +67,11 @@ class Situation:
     versions: int
     degraded_reason: str | None
     trace_id: str
-    limited: bool = False
-    admitted: bool = True
+    limited: bool
+    admitted: bool
+    seq: int
+    at: datetime
+    committed: bool = False
 
 
 def accepted(
@@ -74,10 +82,11 @@ def accepted(
     input_facts: dict[str, Json],
     session_id: str | None,
     trace_id: str,
+    at: datetime,
     *,
-    limited: bool = False,
+    limited: bool,
 ) -> Situation:
-    """The situation of a run that this transaction has just inserted: nothing of it is done."""
+    """The situation of a run that this transaction has just inserted with its first event: nothing of it is done."""
     return Situation(
         run_id,
         tenant_id,
@@ -99,6 +108,8 @@ def accepted(
         trace_id=trace_id,
         limited=limited,
         admitted=not limited,
+        seq=1,
+        at=at,
     )
 
 
@@ -109,7 +120,7 @@ def read(db: Hot, tenant_id: UUID, run_id: UUID) -> Situation | None:
         return None
     (tenant, chain, version, status, stop, stopping, facts, session_id, error, past_deadline) = row[:10]
     (plain, with_facts, unfinished, segments, last_no, versions) = row[10:16]
-    (degraded_reason, trace_id, limited, admitted) = row[16:]
+    degraded_reason, trace_id, *rest = row[16:]  # as the Situation has them
     done: dict[str, dict[str, Json]] = {key: {} for key in plain or ()}
     done.update(json.loads(with_facts or "{}"))
     return Situation(
@@ -131,8 +142,7 @@ def read(db: Hot, tenant_id: UUID, run_id: UUID) -> Situation | None:
         versions,
         degraded_reason,
         trace_id,
-        limited,
-        admitted,
+        *rest,
     )
 
 

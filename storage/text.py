@@ -1,6 +1,17 @@
-"""Text that can be stored and sent: whole characters only."""
+"""Text that can be stored and sent: whole characters only, JSON without blanks."""
 
 from __future__ import annotations
+
+import json
+from typing import Any
+
+# `json.dumps` makes an encoder for every call that asks for anything unusual, which takes as long as encoding.
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def compact(value: Any) -> str:
+    """Compact JSON text. Raises TypeError or ValueError for what is no JSON (NaN included)."""
+    return whole(_COMPACT.encode(value))
 
 
 def whole(text: str) -> str:

@@ -36,7 +36,7 @@ from chains.plan import PlannedStep, find
 from errors import UnknownChain, UnknownVersion
 from node import Final, Json, Node
 from settings import settings
-from storage import broker, checkpoints, group_commit
+from storage import broker, checkpoints, group_commit, situation
 from storage.checkpoints import Checkpoint, Committed, Lease, Next
 from storage.postgres import Unavailable, hot
 from tasks import hop, settle, worker
@@ -233,18 +233,20 @@ def _commit_inner(lease: Lease, checkpoint: Checkpoint, told: Told) -> tuple[Com
         committed = group_commit.commit(lease, checkpoint, lambda done: broker.hint(*here, {"events": told(done)}))
         return (committed, Outcome(*here)) if committed else None
     with hot() as db:
-        committed = checkpoints.commit(db, lease, checkpoint, alone=True)
+        committed = checkpoints.commit(db, lease, checkpoint)
     return (committed, Outcome(*here, events=told(committed))) if committed else None
 
 
 def _commit_last(lease: Lease, checkpoint: Checkpoint, told: Told) -> tuple[Committed, Outcome] | None:
     with hot() as db, db.transaction(lease.tenant_id, lease.run_id):
-        committed = checkpoints.commit(db, lease, checkpoint, alone=False)
-        if committed is None:
+        checkpoints.commit_later(db, lease, checkpoint)
+        now = situation.read(db, lease.tenant_id, lease.run_id)
+        if now is None or not now.committed:
             return None
         faults.point("in_join", lease.key)
-        outcome = Outcome(lease.tenant_id, lease.run_id, events=told(committed), seq=committed.seq, at=committed.at)
-        move(db, outcome)
+        committed = Committed(now.versions, now.seq, now.stop, now.at, None, None)
+        outcome = Outcome(lease.tenant_id, lease.run_id, events=told(committed))
+        move(db, outcome, now)
         if outcome.status is not None:
             faults.point("in_final_transition", lease.key)
     return committed, outcome

@@ -88,15 +88,12 @@ def _close(
     lease: Lease, ctx: RunContext, status: str, failures: int, error: Json, pause: Json, due_seconds: float | None
 ) -> None:
     """Close the segment with this step's state and move the run, in one transaction; fenced by the token."""
-    outcome = Outcome(lease.tenant_id, lease.run_id)
     with hot() as db, db.transaction(lease.tenant_id, lease.run_id):
         now = situation.read(db, lease.tenant_id, lease.run_id)
-        held = now is not None and any(
-            one.no == lease.segment and one.token == str(lease.token) for one in now.segments
-        )
-        if not held:
+        if now is None or (lease.segment, str(lease.token)) not in {(one.no, one.token) for one in now.segments}:
             metrics.FENCED.labels(node=lease.node).inc()
             return
+        outcome = Outcome.of(now)
         values = (lease.run_id, lease.segment, lease.token, lease.key, lease.node, lease.attempt, status, failures, 0)
         db.one("close_step", *values, _text(error), _text(pause), datetime.now(UTC), due_seconds)
         if status == "failed":

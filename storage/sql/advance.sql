@@ -1,14 +1,16 @@
 -- How a run moves: read what is, write what comes next. Everything here runs after `lock_run` in one transaction.
 
 -- name: situation(uuid)
--- Once a segment's end, in chains/advance.py: all that `plan` and the transition table need, without any payload.
+-- Once a segment's end, in chains/advance.py: all that `plan` and the transition table need, without any payload; the
+-- time that events of this transaction have, and whether a commit in it, whose own answer nobody read, was let through.
 SELECT r.tenant_id, r.chain, r.chain_version, r.status, r.stop, extract(epoch FROM now() - r.stop_at)::float8,
     r.facts::text, r.session_id, r.error::text, r.deadline_at IS NOT NULL AND r.deadline_at <= now(),
     st.plain, st.facts, st.unfinished,
     (SELECT json_agg(json_build_array(s.no, s.keys[s.pos + 1:], s.nodes[s.pos + 1:], s.attempt, s.token, s.deadline_at <= now()))::text
      FROM segments s WHERE s.run_id = r.id AND s.open),
     (SELECT coalesce(max(s.no), 0) FROM segments s WHERE s.run_id = r.id),
-    r.done, r.degraded_reason, r.trace_id, r.limited, r.admitted
+    r.done, r.degraded_reason, r.trace_id, r.limited, r.admitted, r.seq, now(),
+    coalesce(current_setting('baton.committed', true), '') <> ''
 FROM runs r CROSS JOIN LATERAL (
     SELECT array_agg(key) FILTER (WHERE status = 'succeeded' AND facts IS NULL) AS plain,
         json_object_agg(key, facts) FILTER (WHERE status = 'succeeded' AND facts IS NOT NULL)::text AS facts,
@@ -74,26 +76,23 @@ SELECT key, answer::text FROM steps WHERE run_id = $1 AND answer IS NOT NULL ORD
 UPDATE runs SET stop = $2, stop_at = now(), error = coalesce(error, $3::json)
 WHERE id = $1 AND stop IS NULL AND status IN ('pending', 'running', 'paused')
 
--- name: events(uuid, uuid, text[], text[], text[], text[])
--- (run, tenant, types, steps, nodes, data): the seq of the first one is the answer's minus their number plus one.
-WITH run AS (UPDATE runs SET seq = seq + cardinality($3) WHERE id = $1 RETURNING seq),
-written AS (
-    INSERT INTO events (run_id, seq, tenant_id, type, step, node, at, data)
-    SELECT $1, run.seq - cardinality($3) + e.no, $2, e.type, e.step, e.node, now(), e.data::json
-    FROM run, unnest($3, $4, $5, $6) WITH ORDINALITY AS e(type, step, node, data, no)
+-- name: record(uuid, uuid, text[], text[], text[], text[], text, text, text, text, text, text)
+-- (run, tenant, events' types, steps, nodes, data; status or null, output, output_ref, error, pause, degraded_reason):
+-- events, and with them the run's new status: the one statement that writes runs.status. chains/advance.py counts seq.
+WITH run AS (
+    UPDATE runs SET seq = seq + cardinality($3), status = coalesce($7, status),
+        output = coalesce($8::json, output), output_ref = coalesce($9, output_ref),
+        error = CASE WHEN $7 IS NULL THEN error WHEN $7 IN ('failed', 'cancelled') THEN $10::json END,
+        pause = CASE WHEN $7 IS NULL THEN pause WHEN $7 = 'paused' THEN $11::json END,
+        degraded_reason = coalesce($12, degraded_reason),
+        started_at = CASE WHEN $7 = 'running' THEN coalesce(started_at, now()) ELSE started_at END,
+        finished_at = CASE WHEN $7 IS NULL THEN finished_at WHEN $7 IN ('completed', 'failed', 'cancelled') THEN now() END
+    WHERE id = $1
+    RETURNING seq
 )
-SELECT seq, now() FROM run
-
--- name: set_status(uuid, text, text, text, text, text, text)
--- (run, status, output, output_ref, error, pause, degraded_reason): the one statement that writes runs.status. Called by chains/transitions.py only.
-UPDATE runs SET status = $2,
-    output = coalesce($3::json, output), output_ref = coalesce($4, output_ref),
-    error = CASE WHEN $2 IN ('failed', 'cancelled') THEN $5::json END,
-    pause = CASE WHEN $2 = 'paused' THEN $6::json END,
-    degraded_reason = coalesce($7, degraded_reason),
-    started_at = CASE WHEN $2 = 'running' THEN coalesce(started_at, now()) ELSE started_at END,
-    finished_at = CASE WHEN $2 IN ('completed', 'failed', 'cancelled') THEN now() END
-WHERE id = $1
+INSERT INTO events (run_id, seq, tenant_id, type, step, node, at, data)
+SELECT $1, run.seq - cardinality($3) + e.no, $2, e.type, e.step, e.node, now(), e.data::json
+FROM run, unnest($3, $4, $5, $6) WITH ORDINALITY AS e(type, step, node, data, no)
 
 -- name: session_free(text, uuid)
 -- (session, run): is no other run of this tenant changing the session, and none waiting since earlier?

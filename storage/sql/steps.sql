@@ -56,8 +56,8 @@ RETURNING seq, at
 -- name: commit(uuid, int, int, uuid, text, text, int, text, text, text, text, timestamptz, text[], text[], text[], text[], uuid, uuid, float8, text[])
 -- (run, segment, pos, token, key, node, attempt, output, output_ref, sha256, facts, started_at, events' types, steps, nodes, data;
 -- of the next step, if it is claimed along: token, worker, timeout_seconds, outputs that it reads):
--- once a step, synced, right after lock_run in the same transaction. No row: fenced. The message stays the one that
--- was sent for as long as steps are claimed along.
+-- once a step, synced, right after lock_run in the same transaction. No row: fenced; `situation` in the same
+-- transaction then sees no mark. The message stays the one that was sent for as long as steps are claimed along.
 WITH seg AS (
     UPDATE segments
     SET pos = pos + 1, attempt = 1, open = pos + 1 < cardinality(keys),
@@ -90,7 +90,7 @@ SELECT done, seq, stop, now(), CASE WHEN token IS NOT NULL THEN seconds END,
         FROM steps st
         WHERE st.run_id = $1 AND st.status = 'succeeded'
           AND regexp_replace(st.key, '^.*/|\[\d+\]$', '', 'g') = ANY ($20))
-    END
+    END, set_config('baton.committed', 'yes', true)
 FROM run
 
 -- name: lock_runs(uuid[])

@@ -73,9 +73,9 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         seen.append(len(commits))
         return many(db, commits)  # type: ignore[arg-type]
 
-    def count_one(db: object, lease: Lease, given: Checkpoint, *, alone: bool) -> object:
+    def count_one(db: object, lease: Lease, given: Checkpoint) -> object:
         seen.append(1)
-        return one(db, lease, given, alone=alone)  # type: ignore[arg-type]
+        return one(db, lease, given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(checkpoints, "commit_many", count_many)
     monkeypatch.setattr(checkpoints, "commit", count_one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -35,6 +36,10 @@ RUNNING = Situation(
     versions=0,
     degraded_reason=None,
     trace_id="0" * 32,
+    limited=False,
+    admitted=True,
+    seq=1,
+    at=datetime(2026, 1, 1, tzinfo=UTC),
 )
 PENDING = replace(RUNNING, status="pending")
 
