@@ -6,6 +6,8 @@ that the workers can do all of them beside the load.
 
 from __future__ import annotations
 
+import sys
+
 from bench.asking import helper
 from bench.contestants import to_the_end
 from bench.figures import spread
@@ -30,6 +32,8 @@ def accepting(stand: Stand, number: int) -> dict[str, float]:
             ask(body=POSTED, **WARM_UP)
             answers = ask(body=POSTED, rate=POSTS_A_SECOND, seconds=SECONDS)
         to_the_end(stand.baton, answers["runs"])
+    for said, times in answers["said"].items():
+        print(f"accepting: {times} posts were answered {said}", file=sys.stderr, flush=True)
     return {
         **spread("accepting", answers["ms"]),
         "accepting_refused": answers["refused"],

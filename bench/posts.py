@@ -2,7 +2,8 @@
 
 `python -m bench.posts host:port KEY` reads JSON lines and answers each with one:
 
-    {"body": {...}, "rate": 200, "seconds": 10}  -> {"ms": [each post's time], "runs": [id, ...], "refused": how many}
+    {"body": {...}, "rate": 200, "seconds": 10}  -> {"ms": [each post's time], "runs": [id, ...], "refused": how many,
+        "said": {what the others were answered: how often}}
 
 A post's time counts from the moment at which it was due, so a client or server that falls behind shows.
 """
@@ -18,6 +19,7 @@ import json  # noqa: E402
 import resource  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
+from collections import Counter  # noqa: E402
 from typing import Any  # noqa: E402
 
 import gevent  # noqa: E402
@@ -42,20 +44,23 @@ class Client:
             posts.append(gevent.spawn(self._post, whole, due))
         answers = [post.get() for post in posts]
         return {
-            "ms": [milliseconds for milliseconds, _ in answers],
-            "runs": [run for _, run in answers if run is not None],
-            "refused": sum(run is None for _, run in answers),
+            "ms": [milliseconds for milliseconds, _, _ in answers],
+            "runs": [run for _, run, _ in answers if run is not None],
+            "refused": sum(run is None for _, run, _ in answers),
+            "said": Counter(said for _, _, said in answers if said is not None),
         }
 
-    def _post(self, body: bytes, due: float) -> tuple[float, str | None]:
-        """(milliseconds since it was due, the run's id or None)."""
+    def _post(self, body: bytes, due: float) -> tuple[float, str | None, str | None]:
+        """(milliseconds since it was due, the run's id or None, what was said instead of an id or None)."""
         connection = self._free.pop() if self._free else http.client.HTTPConnection(self._address, timeout=60)
         connection.request("POST", "/api/v1/runs", body, self._headers)
         answer = connection.getresponse()
         told = answer.read()
         milliseconds = (time.perf_counter() - due) * 1000
         self._free.append(connection)
-        return milliseconds, json.loads(told)["run_id"] if answer.status == 202 else None
+        if answer.status != 202:
+            return milliseconds, None, f"{answer.status} {told.decode()[:200]}"
+        return milliseconds, json.loads(told)["run_id"], None
 
 
 def main(address: str, key: str) -> None:
