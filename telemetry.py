@@ -26,7 +26,13 @@ from functools import lru_cache
 from typing import Any
 
 import structlog
-from structlog.contextvars import bind_contextvars, bound_contextvars, clear_contextvars, merge_contextvars
+from structlog.contextvars import (
+    bind_contextvars,
+    bound_contextvars,
+    clear_contextvars,
+    merge_contextvars,
+    reset_contextvars,
+)
 
 __all__ = [
     "bind_contextvars",
@@ -177,11 +183,11 @@ def span(name: str, traceparent: str | None = None, **attributes: Any) -> Iterat
     parent = traceparent if trace_id_of(traceparent) else _current.get()
     if _tracer is None:
         carried = parent or new_traceparent()
-        token = _current.set(carried)
+        token, bound = _current.set(carried), bind_contextvars(trace_id=carried[3:35], **attributes)
         try:
-            with bound_contextvars(trace_id=carried[3:35], **attributes):
-                yield None
+            yield None
         finally:
+            reset_contextvars(**bound)
             _current.reset(token)
         return
     from opentelemetry.trace import format_span_id, format_trace_id

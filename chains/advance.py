@@ -155,13 +155,13 @@ def record(db: Hot, events: Sequence[Event], outcome: Outcome, new: NewStatus | 
 
 def shown(run_id: UUID, events: Sequence[Event], last_seq: int, at: datetime) -> list[Json]:
     """Events as clients see them; the last of them has the seq `last_seq`."""
-    first = last_seq - len(events) + 1
+    first, run, moment = last_seq - len(events) + 1, str(run_id), at.isoformat().replace("+00:00", "Z")
     return [
         {
-            "run_id": str(run_id),
+            "run_id": run,
             "seq": first + offset,
             "type": each.type,
-            "at": at.isoformat().replace("+00:00", "Z"),
+            "at": moment,
             "step": each.step,
             "node": each.node,
             "data": dict(each.data),
