@@ -270,7 +270,7 @@ def _outputs_read(reads: tuple[str, ...]) -> list[str]:
 
 
 def _outputs(text: str | None) -> tuple[OutputRow, ...]:
-    return tuple((key, int(no), output, ref) for key, no, output, ref in json.loads(text or "[]"))
+    return tuple((key, int(no), output, ref) for key, no, output, ref in json.loads(text)) if text else ()
 
 
 def read_input(tenant_id: UUID, run_id: UUID) -> str:

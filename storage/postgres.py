@@ -223,6 +223,7 @@ def _execute(name: str, values: int) -> str:
     return f"EXECUTE {name}({','.join(['%s'] * values)})" if values else f"EXECUTE {name}"
 
 
+@lru_cache(maxsize=1024)  # by tenant
 def _preamble(tenant: UUID | None, synced: bool) -> str:
     """Settings of this one (implicit) transaction; a plain `SET` would leak to whoever gets the connection next.
 
