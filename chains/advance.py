@@ -105,15 +105,15 @@ def _body(now: Situation) -> Part | None:
 
 
 def deliver(outcome: Outcome) -> None:
-    """After the commit: publish, send, keep the result for Celery clients, wake the next run of the session."""
-    if outcome.events:
-        broker.publish(broker.hint(outcome.tenant_id, outcome.run_id, {"events": outcome.events}))
+    """After the commit: tell live viewers and Celery clients, send, wake the next run of the session."""
+    told = [broker.hint(outcome.tenant_id, outcome.run_id, {"events": outcome.events})] if outcome.events else []
+    if outcome.status in FINAL:
+        told += broker.end(outcome.run_id, outcome.status, outcome.result)
+    broker.tell(*told)
     faults.point("after_publish", outcome.step)
     faults.point("before_send", outcome.step)
     send(outcome.segments)
     faults.point("after_send", outcome.step)
-    if outcome.status in FINAL:
-        broker.store_result(outcome.run_id, outcome.status, outcome.result)
     if outcome.next_run is not None:
         deliver(advance(outcome.tenant_id, outcome.next_run))
     if outcome.slot_free:

@@ -30,7 +30,7 @@ QUICK_SECONDS = 0.25
 _CELERY_STATES = {"completed": "SUCCESS", "failed": "FAILURE", "cancelled": "REVOKED"}
 
 T = TypeVar("T")
-Hint = tuple[str, str]
+Command = tuple[str, ...]
 
 
 @cache
@@ -51,9 +51,9 @@ def quick_client() -> redis.Redis:
     )
 
 
-def hint(tenant_id: UUID, run_id: UUID, message: dict[str, Any]) -> Hint:
+def hint(tenant_id: UUID, run_id: UUID, message: dict[str, Any]) -> Command:
     """What a run's live viewers are told: `{"events": [...]}` or `{"token": {...}}`."""
-    return channel(tenant_id, run_id), compact(message)
+    return "PUBLISH", channel(tenant_id, run_id), compact(message)
 
 
 def channel(tenant_id: UUID, run_id: UUID) -> str:
@@ -61,14 +61,8 @@ def channel(tenant_id: UUID, run_id: UUID) -> str:
     return f"baton:{tenant_id}:run:{run_id}"
 
 
-def publish(*hints: Hint) -> None:
-    """Tell live viewers, all in one message that nobody answers. A hint may be lost."""
-    if hints:
-        best_effort(lambda: _unanswered.send([("PUBLISH", where, text) for where, text in hints]), "publish")
-
-
-def store_result(run_id: UUID, status: str, result: Any) -> None:
-    """Put the run's end where Celery's Redis backend looks, so that `AsyncResult(run_id).get()` answers."""
+def end(run_id: UUID, status: str, result: Any) -> tuple[Command, Command]:
+    """A run's end where Celery's Redis backend looks for it, so that `AsyncResult(run_id).get()` answers."""
     key = result_key(run_id)
     if status == "failed":
         result = {"exc_type": "RunFailed", "exc_message": [json.dumps(result)], "exc_module": "baton"}
@@ -84,14 +78,13 @@ def store_result(run_id: UUID, status: str, result: Any) -> None:
             "task_id": str(run_id),
         }
     )
+    return ("SET", key, meta, "EX", str(RESULT_SECONDS)), ("PUBLISH", key, meta)
 
-    def write() -> None:
-        with client().pipeline(transaction=False) as pipe:
-            pipe.set(key, meta, ex=RESULT_SECONDS)
-            pipe.publish(key, meta)
-            pipe.execute()
 
-    best_effort(write, "store_result")
+def tell(*commands: Command) -> None:
+    """Tell live viewers and Celery clients (`hint`, `end`) in one message that nobody answers. It may be lost."""
+    if commands:
+        best_effort(lambda: _unanswered.send(commands), "tell")
 
 
 def result_key(run_id: UUID) -> str:
@@ -125,9 +118,9 @@ def write_marker(marker: str) -> bool:
     return best_effort(lambda: client().set(MARKER_KEY, marker), "write_marker") is not None
 
 
-def show(hint: Hint) -> None:
+def show(hint: Command) -> None:
     """Tell live viewers a piece of a model's text. It may be lost, and must never slow the model."""
-    quickly(lambda: quick_client().publish(*hint), "show")
+    quickly(lambda: quick_client().execute_command(*hint), "show")
 
 
 def best_effort(call: Callable[[], T], what: str) -> T | None:
@@ -173,7 +166,7 @@ class _Unanswered:
         self._connection: Any = None
         self._owner = 0
 
-    def send(self, commands: Sequence[tuple[str, ...]]) -> None:
+    def send(self, commands: Sequence[Command]) -> None:
         """Send commands. Raises redis.RedisError or OSError where that cannot be done within the usual time."""
         if not self._lock.acquire(timeout=settings().send_timeout_seconds):
             raise TimeoutError("another thread's hints are not sent yet")
@@ -188,14 +181,22 @@ class _Unanswered:
 
     def _ready(self) -> Any:
         """The connection, a new one where Redis has closed it, and in a forked child."""
-        if self._connection is not None and self._connection.can_read(0):
-            self._connection.disconnect()
-            self._connection = None
-        if self._connection is None or self._owner != os.getpid():
+        if self._connection is None or self._owner != os.getpid() or _closed(self._connection):
             self._connection, self._owner = client().connection_pool.make_connection(), os.getpid()
             self._connection.connect()
             self._connection.send_command("CLIENT", "REPLY", "OFF", check_health=False)
         return self._connection
+
+
+def _closed(connection: Any) -> bool:
+    """Whether Redis has closed the connection: nothing else can be read on one without answers."""
+    try:
+        closed = bool(connection.can_read(0))
+    except (redis.RedisError, OSError):
+        closed = True
+    if closed:
+        connection.disconnect()
+    return closed
 
 
 _unanswered = _Unanswered()

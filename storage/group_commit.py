@@ -41,7 +41,7 @@ class _Entry:
 
     lease: Lease
     checkpoint: Checkpoint
-    tell: Callable[[Committed], broker.Hint]
+    tell: Callable[[Committed], broker.Command]
     settled: threading.Lock = field(default_factory=_held)
     answer: Committed | None = None
     error: BaseException | None = None
@@ -58,7 +58,7 @@ class _GroupCommit:
         self._company = 0
 
     def commit(
-        self, lease: Lease, checkpoint: Checkpoint, tell: Callable[[Committed], broker.Hint]
+        self, lease: Lease, checkpoint: Checkpoint, tell: Callable[[Committed], broker.Command]
     ) -> Committed | None:
         """Commit a step together with whoever commits now; None: fenced. Raises Unavailable.
 
@@ -102,7 +102,7 @@ class _GroupCommit:
             if following is not None:
                 following.leads = True
                 following.settled.release()
-        broker.publish(*(one.tell(one.answer) for one in entries if one.answer is not None))
+        broker.tell(*(one.tell(one.answer) for one in entries if one.answer is not None))
 
     def _all_here(self) -> bool:
         return len(self._waiting) >= self._company

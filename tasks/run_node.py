@@ -158,7 +158,7 @@ def _tell_start(lease: Lease) -> None:
     except Unavailable:
         return  # a start that is not told costs nothing; the commit will wait for Postgres
     if told:
-        broker.publish(broker.hint(lease.tenant_id, lease.run_id, {"events": shown(lease.run_id, [event], *told)}))
+        broker.tell(broker.hint(lease.tenant_id, lease.run_id, {"events": shown(lease.run_id, [event], *told)}))
 
 
 def _finish(lease: Lease, ctx: RunContext, thought: Thought, follow: Follow | None, *, quick: bool) -> bool:

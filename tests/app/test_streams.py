@@ -53,7 +53,7 @@ def socket_for(address: str, key: str, run_id: UUID, after: int = 0) -> websocke
 
 
 def tell(tenant: UUID, run_id: UUID, events: list[dict[str, Any]]) -> None:
-    broker.publish(broker.hint(tenant, run_id, {"events": events}))
+    broker.tell(broker.hint(tenant, run_id, {"events": events}))
 
 
 def test_a_finished_run_is_replayed_and_the_stream_ends(
@@ -114,7 +114,7 @@ def test_tokens_are_seen_without_a_seq(address: str, api_key: str, tenant: UUID,
     reader = threading.Thread(target=lambda: found.extend(stream))
     reader.start()
     while not found:  # the subscription may be a moment younger than the first event
-        broker.publish(broker.hint(tenant, run_id, {"token": {"step": "write", "text": "你好"}}))
+        broker.tell(broker.hint(tenant, run_id, {"token": {"step": "write", "text": "你好"}}))
         reader.join(0.05)
     tell(tenant, run_id, add_events(run_id, tenant, ["run_completed"], "completed"))
     reader.join(10)

@@ -85,7 +85,7 @@ def leave_traces(tenant: UUID, run_id: UUID, said: str) -> None:
         call, Usage(3, 4), status="succeeded", prompt=[{"role": "user", "content": said}], answer=said
     )
     model_cache.put(tenant, "k" * 64, said.encode(), 3600)
-    broker.store_result(run_id, "completed", {"said": said})
+    broker.tell(*broker.end(run_id, "completed", {"said": said}))
     with session(tenant) as db:
         db.connection().exec_driver_sql(
             "INSERT INTO semantic_answers (id, tenant_id, scope, question_hash, embedding, answer, expires_at)"

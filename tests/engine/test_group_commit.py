@@ -43,9 +43,9 @@ def claimed(tenant: UUID, run: UUID, pos: int = 0) -> Lease:
     return lease
 
 
-def told(_: Committed) -> broker.Hint:
+def told(_: Committed) -> broker.Command:
     """What the viewers of a commit hear."""
-    return "group commit", "a step succeeded"
+    return "PUBLISH", "group commit", "a step succeeded"
 
 
 def together(leases: list[Lease], one: Checkpoint | None = None) -> list[object]:
