@@ -18,6 +18,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import structlog
+
 import faults
 import metrics
 from chains import catalog, payload
@@ -33,6 +35,8 @@ from settings import settings
 from storage import broker, situation
 from storage.postgres import Deadlock, Hot, hot
 from storage.situation import Situation
+
+log = structlog.get_logger()
 
 Json = Any
 _DEADLOCK_TRIES = 3
@@ -93,14 +97,19 @@ def move(db: Hot, outcome: Outcome, now: Situation | None = None) -> None:
 
 
 def _body(now: Situation) -> Part | None:
-    """The run's definition; None where this process does not have that version.
+    """The run's definition; None where this process does not have that version, or cannot build it any more.
 
     Then the run is not ours to judge, only to stop: an older worker may meet a newer run during a deploy, and what
-    nobody can run any more is set aside by `manage.py doctor`.
+    nobody can run any more is set aside by `manage.py doctor`. A new run that cannot be built is not accepted.
     """
     try:
         return catalog.definition(now.chain, now.version, now.input_facts)
     except (UnknownChain, UnknownVersion):
+        return None
+    except Exception:
+        if now.status == "pending":
+            raise
+        log.exception("definition_broken", tenant_id=str(now.tenant_id), run=str(now.run_id), chain=now.chain)
         return None
 
 

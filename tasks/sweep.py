@@ -146,7 +146,12 @@ class Sweep(threading.Thread):
 
     def _move(self, rows: Iterable[tuple[UUID, UUID]]) -> None:
         for tenant_id, run_id in rows:
-            deliver(advance(tenant_id, run_id))
+            try:
+                deliver(advance(tenant_id, run_id))
+            except Unavailable:
+                raise
+            except Exception:  # a run that cannot move, because of a bug in its chain, holds up no other
+                log.exception("run_not_moved", tenant_id=str(tenant_id), run=str(run_id))
 
 
 def _segment(

@@ -14,6 +14,7 @@ from celery import Celery
 from celery.beat import ScheduleEntry
 from celery.schedules import crontab
 
+from chains.cancel import cancel
 from chains.resume import resume
 from chaos.effect_server import EffectServer
 from storage.embedded import redis as embedded_redis
@@ -191,6 +192,20 @@ def test_two_beats_fire_once(workers: Workers, engine_env: None, tmp_path: Path,
         beat.close()
     assert redis_client.llen("agents") == 1
     redis_client.delete("agents")
+
+
+def test_a_run_whose_chain_is_broken_hides_no_other_and_can_be_cancelled(workers: Workers, runs: Runs) -> None:
+    """Given a run that its chain's code cannot build any more, when the sweep meets it, then others are moved."""
+    workers.stop_all()
+    broken, sound = runs.submit({"steps": 2}), runs.submit({"steps": 2})
+    with runs.db.cursor() as cursor:  # both stand still with nothing to run: the sweep's backstop
+        cursor.execute("UPDATE runs SET facts = '{}' WHERE id = %s", (str(broken),))
+        cursor.execute("DELETE FROM segments WHERE run_id IN (%s, %s)", (str(broken), str(sound)))
+    workers.shared()
+    runs.wait(sound)
+    assert runs.status(broken) == "running"
+    cancel(runs.tenant, broken)
+    runs.wait(broken, "cancelled")
 
 
 def test_a_run_of_a_newer_version_is_left_alone(workers: Workers, runs: Runs) -> None:
