@@ -18,25 +18,19 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import structlog
-
 import faults
 import metrics
 from chains import catalog, payload
 from chains.admission import admit
 from chains.decide import Decision, Event, decide
 from chains.definition import Results
-from chains.parts import Part
 from chains.results import degraded_reason, read_results
 from chains.send import Segment, send
 from chains.transitions import FINAL, NewStatus, transition
-from errors import UnknownChain, UnknownVersion
 from settings import settings
 from storage import broker, situation
 from storage.postgres import Deadlock, Hot, hot
 from storage.situation import Situation
-
-log = structlog.get_logger()
 
 Json = Any
 _DEADLOCK_TRIES = 3
@@ -93,24 +87,10 @@ def move(db: Hot, outcome: Outcome, now: Situation | None = None) -> None:
     if not may_start and now.limited and now.admitted:  # its session is busy again since it got its slot
         db.later("give_slot_back", now.run_id)
         outcome.slot_free = True
-    _write(db, now, decide(now, _body(now), may_start=may_start, grace_seconds=settings().stop_grace_seconds), outcome)
-
-
-def _body(now: Situation) -> Part | None:
-    """The run's definition; None where this process does not have that version, or cannot build it any more.
-
-    Then the run is not ours to judge, only to stop: an older worker may meet a newer run during a deploy, and what
-    nobody can run any more is set aside by `manage.py doctor`. A new run that cannot be built is not accepted.
-    """
-    try:
-        return catalog.definition(now.chain, now.version, now.input_facts)
-    except (UnknownChain, UnknownVersion):
-        return None
-    except Exception:
-        if now.status == "pending":
-            raise
-        log.exception("definition_broken", tenant_id=str(now.tenant_id), run=str(now.run_id), chain=now.chain)
-        return None
+    # A run of a version that this process does not have is not ours to judge, only to stop: an older worker may meet a
+    # newer run during a deploy, and what nobody can run any more is set aside by `manage.py doctor`.
+    body = catalog.known(now.chain, now.version, now.input_facts)
+    _write(db, now, decide(now, body, may_start=may_start, grace_seconds=settings().stop_grace_seconds), outcome)
 
 
 def deliver(outcome: Outcome) -> None:

@@ -12,9 +12,12 @@ import importlib
 import json
 import pkgutil
 import re
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from types import ModuleType
+
+import structlog
 
 from chains.definition import Chain
 from chains.parts import DefinitionError, FactsView, Part, Step, places
@@ -23,7 +26,10 @@ from errors import UnknownChain, UnknownVersion
 BUILT_IN = ("chains.probe", "chains.erasure")
 SKILLS = "chains.skills"
 CACHED_BODIES = 256
+SECONDS_BETWEEN_WORDS = 60
 _SORTED = json.JSONEncoder(sort_keys=True)
+
+log = structlog.get_logger()
 
 Catalog = Mapping[str, Mapping[str, Chain]]
 
@@ -69,6 +75,22 @@ def definition(name: str, version: str, input_facts: FactsView) -> Part:
     """The parts of a run. Cached by the chain and the input facts, so that a long body is built once."""
     chain = lookup(name, version)
     return chain.body or _built(chain, _SORTED.encode(dict(input_facts)))
+
+
+def known(name: str, version: str, input_facts: FactsView) -> Part | None:
+    """The parts of a run that was accepted; None where this process lacks its version, or cannot build it any more."""
+    try:
+        return definition(name, version, input_facts)
+    except (UnknownChain, UnknownVersion):
+        return None
+    except Exception:
+        _tell_broken(name, version, int(time.monotonic() / SECONDS_BETWEEN_WORDS))
+        return None
+
+
+@lru_cache(maxsize=CACHED_BODIES)  # every run of it would say the same, every few seconds
+def _tell_broken(name: str, version: str, minute: int) -> None:
+    log.exception("definition_broken", chain=name, version=version)
 
 
 def missing_nodes(node_names: Collection[str]) -> dict[str, list[str]]:

@@ -15,6 +15,7 @@ from typing import Any
 from chains.definition import Gate, Part
 from chains.plan import Line, PlanError, PlannedStep, plan, uncovered
 from chains.queues import ISOLATED, queue_for
+from chains.transitions import FINAL
 from storage.situation import Situation, Unfinished
 
 Json = Any
@@ -24,8 +25,6 @@ ISOLATED_AFTER_LOSSES = 2
 POISON_AFTER_LOSSES = 3
 BACKOFF_SECONDS = 0.5
 MAX_BACKOFF_SECONDS = 30.0
-
-FINAL = frozenset({"completed", "failed", "cancelled"})
 
 
 @dataclass(frozen=True)

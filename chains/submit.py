@@ -159,6 +159,7 @@ def insert(
     InvalidInput where the input's declared facts are too large, TooManyWaiting where no more runs may wait.
     """
     facts = _facts(accepted)
+    catalog.definition(chain.name, chain.version, accepted.facts)  # what cannot be built is not accepted
     limited = not chain.internal and admission.is_limited(outcome.tenant_id)
     if limited:
         admission.refuse_too_many(db, outcome.tenant_id)

@@ -1,13 +1,15 @@
 """What is asked of Redis beside Celery: hints to live viewers, results for Celery clients, queue lengths, its memory.
 
 Every call has a timeout of two seconds, or of a quarter where a model call waits for it, and after a failure Redis is
-left alone for a while: all of this is best effort, because Postgres is the truth.
+left alone for a while: all of this is best effort, because Postgres is the truth. What viewers and Celery clients are
+told is sent without waiting for an answer at all.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -27,6 +29,7 @@ log = structlog.get_logger()
 MARKER_KEY = "baton:marker"
 RESULT_SECONDS = 24 * 3600
 QUICK_SECONDS = 0.25
+UNHEARD_MILLISECONDS = 6000  # what Redis's machine has not confirmed by then ends the connection
 _CELERY_STATES = {"completed": "SUCCESS", "failed": "FAILURE", "cancelled": "REVOKED"}
 
 T = TypeVar("T")
@@ -162,9 +165,12 @@ class _Unanswered:
     """
 
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """A process begins, a forked one too: it has no connection, and none of its threads is sending."""
         self._lock = threading.Lock()
         self._connection: Any = None
-        self._owner = 0
 
     def send(self, commands: Sequence[Command]) -> None:
         """Send commands. Raises redis.RedisError or OSError where that cannot be done within the usual time."""
@@ -180,12 +186,22 @@ class _Unanswered:
             self._lock.release()
 
     def _ready(self) -> Any:
-        """The connection, a new one where Redis has closed it, and in a forked child."""
-        if self._connection is None or self._owner != os.getpid() or _closed(self._connection):
-            self._connection, self._owner = client().connection_pool.make_connection(), os.getpid()
+        """The connection, a new one where Redis has closed it."""
+        if self._connection is None or _closed(self._connection):
+            self._connection = _connection_of_its_own()
             self._connection.connect()
             self._connection.send_command("CLIENT", "REPLY", "OFF", check_health=False)
         return self._connection
+
+
+def _connection_of_its_own() -> Any:
+    """One outside of the pool, which would count it for ever; it notices a dead server although it only sends."""
+    pool = client().connection_pool
+    about = dict(pool.connection_kwargs)
+    if issubclass(pool.connection_class, redis.Connection) and hasattr(socket, "TCP_USER_TIMEOUT"):
+        options = {socket.TCP_USER_TIMEOUT: UNHEARD_MILLISECONDS}
+        about |= {"socket_keepalive": True, "socket_keepalive_options": options}
+    return pool.connection_class(**about)
 
 
 def _closed(connection: Any) -> bool:
@@ -200,5 +216,6 @@ def _closed(connection: Any) -> bool:
 
 
 _unanswered = _Unanswered()
+os.register_at_fork(after_in_child=_unanswered.begin)
 _usual = _Lane((1.0,))
 _quick = _Lane((1.0, 2.0, 4.0, 8.0))

@@ -3,7 +3,7 @@
 Leader and followers, no thread of its own: who comes while nobody writes leads a round; who comes meanwhile waits, and
 the first of the waiting leads the next one. A round holds commits of one tenant (row-level security sees one) and of
 different runs (a statement changes a row once). When everyone has an answer and the lead is handed on, the leader tells
-the viewers of all of them in one pipeline. A thread that waits for its commit takes no message meanwhile, so a slow
+the viewers of all of them in one message. A thread that waits for its commit takes no message meanwhile, so a slow
 Postgres slows the taking and nothing piles up here.
 
 Most of a statement's cost does not depend on how many commits it takes. So the leader waits a moment for those who have

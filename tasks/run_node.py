@@ -33,7 +33,6 @@ from chains.decide import Event
 from chains.lose import DRAINED
 from chains.message import ForgedMessage, Message, read
 from chains.plan import PlannedStep, find
-from errors import UnknownChain, UnknownVersion
 from node import Final, Json, Node
 from settings import settings
 from storage import broker, checkpoints, group_commit, situation
@@ -125,10 +124,9 @@ def _execute(lease: Lease, node: Node, follow: Follow | None) -> bool:
 
 
 def _planned(lease: Lease) -> tuple[PlannedStep | None, PlannedStep | None]:
-    """The step, and the one that follows it in the segment; nothing where this process has not that version."""
-    try:
-        body = catalog.definition(lease.chain, lease.version, lease.input_facts)
-    except (UnknownChain, UnknownVersion):
+    """The step, and the one that follows it in the segment; nothing where this process does not know the chain."""
+    body = catalog.known(lease.chain, lease.version, lease.input_facts)
+    if body is None:
         return None, None
     return find(body, lease.key), None if lease.last else find(body, lease.keys[lease.pos + 1])
 

@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
 import redis
 from celery import Celery
 from celery.beat import ScheduleEntry
 from celery.schedules import crontab
 
+from chains import catalog
 from chains.cancel import cancel
 from chains.resume import resume
 from chaos.effect_server import EffectServer
@@ -195,17 +197,31 @@ def test_two_beats_fire_once(workers: Workers, engine_env: None, tmp_path: Path,
 
 
 def test_a_run_whose_chain_is_broken_hides_no_other_and_can_be_cancelled(workers: Workers, runs: Runs) -> None:
-    """Given a run that its chain's code cannot build any more, when the sweep meets it, then others are moved."""
+    """Given runs that their chain's code cannot build any more, when workers and the sweep meet them, others go on."""
     workers.stop_all()
-    broken, sound = runs.submit({"steps": 2}), runs.submit({"steps": 2})
-    with runs.db.cursor() as cursor:  # both stand still with nothing to run: the sweep's backstop
-        cursor.execute("UPDATE runs SET facts = '{}' WHERE id = %s", (str(broken),))
-        cursor.execute("DELETE FROM segments WHERE run_id IN (%s, %s)", (str(broken), str(sound)))
+    queued, idle, sound = (runs.submit({"steps": 2}) for _ in range(3))
+    with runs.db.cursor() as cursor:
+        cursor.execute("UPDATE runs SET facts = '{}' WHERE id IN (%s, %s)", (str(queued), str(idle)))
+        # two of them stand still with nothing to run: the sweep's backstop finds them
+        cursor.execute("DELETE FROM segments WHERE run_id IN (%s, %s)", (str(idle), str(sound)))
     workers.shared()
     runs.wait(sound)
-    assert runs.status(broken) == "running"
-    cancel(runs.tenant, broken)
-    runs.wait(broken, "cancelled")
+    runs.wait_event(queued, "step_rescued", "1")
+    for broken in (queued, idle):
+        assert runs.status(broken) == "running"
+        assert runs.steps(broken).get("1", {"losses": 0})["losses"] == 0
+        cancel(runs.tenant, broken)
+        runs.wait(broken, "cancelled")
+
+
+def test_a_run_whose_chain_cannot_be_built_is_not_accepted(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("a bug of the chain's author")
+
+    monkeypatch.setattr(catalog, "definition", broken)
+    with pytest.raises(KeyError):
+        runs.submit({"steps": 2})
+    assert runs.rows("SELECT count(*) FROM runs WHERE tenant_id = %s", runs.tenant) == [(0,)]
 
 
 def test_a_run_of_a_newer_version_is_left_alone(workers: Workers, runs: Runs) -> None:

@@ -63,6 +63,18 @@ def test_the_first_hint_after_redis_closed_the_connection_arrives(run_id: UUID, 
     assert next_heard(heard) == {"events": [2]}
 
 
+def test_connections_that_ended_are_not_counted(run_id: UUID, heard: redis.client.PubSub) -> None:
+    # Given more of them than a process may have at once
+    for number in range(101):
+        broker.tell(broker.hint(TENANT, run_id, {"events": [number]}))
+        assert next_heard(heard) == {"events": [number]}
+        broker.client().client_kill_filter(_type="normal", skipme=True)
+    # Then the next one is made, and those who ask Redis something have theirs
+    broker.tell(broker.hint(TENANT, run_id, {"events": ["the last"]}))
+    assert next_heard(heard) == {"events": ["the last"]}
+    assert broker.client().ping()
+
+
 def test_nobody_waits_until_redis_has_done_it(run_id: UUID, heard: redis.client.PubSub) -> None:
     # Given a Redis that takes commands and does none
     broker.client().client_pause(int(PATIENCE_SECONDS * 1000), all=False)
