@@ -72,16 +72,20 @@ def _tell(tenant: UUID, runs: Sequence[UUID], seconds: float) -> Told:
     """Write and publish events of these runs in turn, steadily; when each was published (Unix time)."""
     from chains.advance import Outcome, deliver, record
     from chains.decide import Event
+    from storage import situation
     from storage.postgres import hot
 
     published: Told = {}
     began = time.monotonic()
     for number in range(int(seconds * EVENTS_A_SECOND)):
         time.sleep(max(0.0, began + number / EVENTS_A_SECOND - time.monotonic()))
-        outcome = Outcome(tenant, runs[number % len(runs)])
-        with hot() as db, db.transaction(tenant, outcome.run_id):
+        run = runs[number % len(runs)]
+        with hot() as db, db.transaction(tenant, run):
+            now = situation.read(db, tenant, run)
+            assert now is not None
+            outcome = Outcome.of(now)
             record(db, [Event("progress", "1", "probe.work", {"number": number})], outcome)
-        published[str(outcome.run_id), outcome.events[0]["seq"]] = time.time()
+        published[str(run), outcome.events[0]["seq"]] = time.time()
         deliver(outcome)
     return published
 
