@@ -182,7 +182,7 @@ class Hot:
 def _plain(value: Any) -> Any:
     """Ids and arrays as text: one constant for the server, where the driver would write an expression of each element.
 
-    That cost a worker a third of its part in a group commit, and Postgres a twentieth of its own.
+    Both sides would pay for that (docs/adr/0018-the-price-of-a-hop.md has the figures).
     """
     if isinstance(value, list):
         return f"{{{','.join(map(_element, value))}}}"
